@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What input devices take from the host.
+#pragma once
+
+#include "base/types.h"
+
+namespace emu {
+
+// Keys by position: USB HID usage ids of page 7 (HID Usage Tables 1.4, section 10), which SDL
+// scancodes equal.
+using KeyCode = u16;
+
+// A keyboard that the UI types on. Machine lock held.
+class KeyboardSink {
+ public:
+  virtual ~KeyboardSink() = default;
+  virtual void key(KeyCode code, bool pressed) = 0;
+};
+
+enum class MouseButton : u8 { kLeft = 0, kRight = 1, kMiddle = 2, kSide = 3, kExtra = 4 };
+
+// A relative pointer. Machine lock held.
+class MouseSink {
+ public:
+  virtual ~MouseSink() = default;
+  // Counts to the right and down; wheel notches away from the user.
+  virtual void move(i32 dx, i32 dy, i32 wheel) = 0;
+  virtual void button(MouseButton button, bool pressed) = 0;
+};
+
+}  // namespace emu

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a device shows to the bus: registers at offsets.
+#pragma once
+
+#include "base/types.h"
+
+namespace emu {
+
+// A window of device registers. Offsets are relative to the window; the handler does not know where
+// it sits. The bus guarantees that `size` (1, 2, 4 or 8 bytes) is one the window's AccessSizes
+// allows, that the access is aligned if that asks for it and that [offset, offset + size) lies
+// inside the window.
+// Threads: the machine lock is held by every caller.
+class IoHandler {
+ public:
+  virtual ~IoHandler() = default;
+  // The register's value, zero-extended. Reads may have side effects.
+  [[nodiscard]] virtual u64 read(u64 offset, unsigned size) = 0;
+  // `value` is zero-extended from `size` bytes.
+  virtual void write(u64 offset, unsigned size, u64 value) = 0;
+};
+
+// Which accesses a window implements; the bus splits or widens the others. Powers of two.
+struct AccessSizes {
+  u8 min_bytes = 1;
+  u8 max_bytes = 4;
+  bool unaligned = false;
+};
+
+}  // namespace emu
