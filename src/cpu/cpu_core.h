@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every processor function of this room works on: the state, its memory, what the model
+// offers, and a note of what the engine must redo.
+//
+// Rules for everything declared in this room with a CpuCore parameter:
+//  - noexcept, and safe while the guest's x87 and vector registers are live in the host (the files
+//    are compiled with -mgeneral-regs-only). The CpuMemory the engine passes must be so too.
+//  - On entry `state.rip` is the offset of the instruction being executed and all of `state`,
+//    arithmetic flags included, is up to date. Functions that leave the instruction get the offset
+//    of the next one as `next_rip` and set `state.rip` when they succeed. The others leave rip
+//    alone.
+//  - A returned Fault means that nothing guest-visible changed (page A/D and descriptor accessed
+//    bits aside). Exceptions: a task switch that had passed its commit point (SDM vol. 3 7.3)
+//    leaves the state in the new task and the Fault belongs to that one. Either way the caller
+//    hands the Fault to deliver_fault() with the state as it is.
+#pragma once
+
+#include "base/types.h"
+#include "cpu/cpu_memory.h"
+#include "cpu/cpu_state.h"
+#include "cpu/fault.h"
+
+namespace emu {
+
+// What the CPUID model allows; computed once by CpuidModel::features().
+struct CpuFeatures {
+  u64 cr4_allowed = 0;   // CR4 bits that do not raise #GP
+  u64 efer_allowed = 0;  // EFER bits that do not raise #GP
+  u64 xcr0_allowed = 0;  // 0: no XSAVE at all
+  u64 xss_allowed = 0;
+  u64 spec_ctrl_allowed = 0;
+  u64 arch_capabilities = 0;
+  u64 tsc_hz = 0;
+  u8 phys_bits = 40;       // physical-address width
+  bool long_mode = true;   // EM64T
+  bool sysenter = true;    // SEP
+  bool rdtscp = true;      // TSC_AUX exists
+  bool tsc_adjust = true;  // IA32_TSC_ADJUST exists
+  bool pat = true;
+  bool mtrr = true;
+  bool pse36 = true;
+  bool giant_pages = true;  // 1 GiB pages
+  bool arch_capabilities_msr = false;
+  bool pred_cmd = false;  // IBPB: IA32_PRED_CMD is writable
+  bool flush_cmd = false;
+};
+
+// What the engine must do after a function of this room; accumulated in CpuCore::effects. The
+// translation mode (CS, CPL, CR0, CR4, EFER, ...) is simply looked at again after every one of
+// them.
+enum Effect : u32 {
+  kEffectFlushAll = 1 << 0,        // every TLB entry of this processor, all PCIDs, global ones too
+  kEffectFlushPcid = 1 << 1,       // non-global entries of the current PCID
+  kEffectFlushNonGlobal = 1 << 2,  // non-global entries of all PCIDs
+  kEffectFlushPage = 1 << 3,       // CpuCore::flush_page in flush_pcid (INVPCID type 0)
+  kEffectAddressSpace = 1 << 4,    // CR3 (perhaps the PCID) changed: select another TLB set
+  kEffectPagingMode = 1 << 5,      // how rights are computed changed: entries must not be reused
+  kEffectBreakpoints = 1 << 6,     // DR0-DR3, DR7 changed
+  kEffectInterrupts = 1 << 7,      // IF, the interrupt shadow or NMI blocking may have been lifted
+  kEffectSmm = 1 << 8,             // SMM was left: tell the bus
+  kEffectXcr0 = 1 << 9,            // XCR0 changed
+  kEffectTsc = 1 << 10,            // tsc_offset changed
+  kEffectMemoryTypes = 1 << 11,    // MTRR, PAT (no meaning for translation)
+};
+
+struct CpuCore {
+  CpuState& state;
+  CpuMemory& memory;
+  const CpuFeatures& features;
+  u32 effects = 0;          // Effect bits, OR-ed in; the engine acts and clears
+  u16 flush_pcid = 0;       // with kEffectFlushPage or INVPCID type 1
+  LinearAddr flush_page{};  // with kEffectFlushPage
+};
+
+}  // namespace emu
