@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What generated code addresses through GS: one vCPU's architectural state, TLB tables and stub
+// parameters. Layout is the contract between emitted code and the runtime.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+
+#include "base/types.h"
+#include "cpu/cpu_state.h"
+#include "frontend/translation_mode.h"
+
+namespace emu {
+
+inline constexpr unsigned kTlbBits = 12;
+inline constexpr unsigned kTlbEntries = 1u << kTlbBits;
+inline constexpr u64 kTlbInvalidTag = 1;  // no page address has bit 0 set
+
+// One TLB set, direct mapped by linear page number modulo kTlbEntries. A load of `size` bytes at
+// linear address `ea` may go to host address ea + delta[i] if read_tag[i] == ((ea + size - 1) &
+// ~4095): a page-crossing access compares unequal by construction. Stores compare write_tag.
+struct TlbSet {
+  u64 read_tag[kTlbEntries];
+  u64 write_tag[kTlbEntries];
+  u64 delta[kTlbEntries];
+};
+
+// The execute TLB is not used to fetch: it proves that a linear page still maps the physical page
+// that a link or an indirect-jump cache entry was made for. `id` names a (linear page, physical
+// page) pair, 0 is invalid.
+inline constexpr unsigned kItlbEntries = 256;
+
+// Target cache of indirect jumps and returns.
+inline constexpr unsigned kJumpCacheBits = 12;
+inline constexpr unsigned kJumpCacheEntries = 1u << kJumpCacheBits;
+struct JumpCacheEntry {
+  u64 rip;      // ~0: empty
+  u32 page_id;  // must equal the execute TLB's id for the page
+  u32 mode;     // TranslationMode::packed()
+  const u8* code;
+  u64 reserved;
+};
+
+// Everything generated code reaches as gs:[offset]. Standard layout; guest registers live in host
+// registers while generated code runs (see register_map.h), and in cpu.gpr otherwise.
+struct alignas(4096) VcpuFrame {
+  CpuState cpu;
+
+  u64 host_stack_pointer = 0;  // RSP at entry into generated code
+  u64 saved_host_mxcsr = 0;
+  VcpuFrame* self = nullptr;  // this
+  void* owner = nullptr;      // the runtime's vCPU object
+  u64 poll_pointer = 0;       // polls load a byte from here; points to no memory when an
+                              // exit is requested
+  u64 tlb_index_mask = u64{kTlbEntries - 1} << 12;  // for pext
+  u64 jump_index_mask = 0;  // for pext; 0 while an exit is requested: entry 0 never hits
+  u32 mode = 0;             // TranslationMode::packed() of the running code
+  u32 exit_argument = 0;
+  u64 exit_address = 0;        // slow path: linear address; faults: host PC
+  u64 spill[8] = {};           // scratch for generated code
+  alignas(64) u8 bounce[192];  // page-crossing and MMIO accesses: 64-byte slot + alignment
+
+  alignas(64) u32 itlb_id[kItlbEntries];
+  alignas(64) JumpCacheEntry jump_cache[kJumpCacheEntries];
+  alignas(4096) TlbSet tlb[kMemorySets];
+};
+
+// Displacements from GS.
+inline constexpr i32 frame_offset(std::size_t offset) {
+  return static_cast<i32>(offset);
+}
+#define EMU_FRAME(member) ::emu::frame_offset(offsetof(::emu::VcpuFrame, member))
+
+}  // namespace emu

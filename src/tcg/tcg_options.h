@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Switches of the translator.
+#pragma once
+
+#include <string>
+
+#include "base/types.h"
+
+namespace emu {
+
+struct TcgOptions {
+  u64 code_cache_bytes = 256 * kMiB;
+  unsigned max_block_instructions = 64;
+  bool chain = true;         // link direct exits
+  bool jump_cache = true;    // look indirect jumps up in generated code
+  bool share_checks = true;  // one check for several accesses
+  bool dead_flags = true;    // skip saving flags that nobody reads
+  bool one_instruction_blocks = false;
+  bool perf_map = false;  // write /tmp/perf-PID.map
+  u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none
+};
+
+}  // namespace emu
