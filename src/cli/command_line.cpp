@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <vector>
+
+#include "cli/option_names.h"
+#include "cli/option_values.h"
+
+#ifndef EMU_VERSION
+#define EMU_VERSION "0.1"
+#endif
+
+namespace emu::cli {
+namespace {
+
+// What CLI11 collects; everything is text until interpret() reads it.
+struct Collected {
+  std::vector<std::string> images;
+  std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
+  std::string hd[4];
+  std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
+  std::string display, vga, serial, debug_console, monitor, parallel, debug_exit;
+  std::string on_reset, on_triple_fault;
+  std::vector<std::string> drives, nics, devices, dump_blocks;
+  bool snapshot = false, nographic = false, no_reboot = false, enable_kvm = false;
+  bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
+  bool quiet = false, print_config = false, version = false;
+};
+
+// An option that may be given several times, with one value each.
+CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<std::string>& list,
+                      const std::string& text) {
+  return app.add_option(names, list, text)
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw)
+      ->allow_extra_args(false);
+}
+
+void add_machine_options(CLI::App& app, Collected& c) {
+  const std::string group = "Machine";
+  app.add_option("--accel", c.accel, "Engine: auto (KVM if it is usable), kvm, tcg (translate)")
+      ->group(group);
+  app.add_option("-m,--memory", c.memory, "Memory: 512M, 2G; a bare number is MiB [2G]")
+      ->group(group);
+  app.add_option("--cpus,--smp", c.cpus, "Number of processors [1]")->group(group);
+  app.add_option("--cpu", c.cpu, "Processor model [max: all this engine can do]")->group(group);
+  app.add_option("--machine", c.machine, "Machine type: pc")->group(group);
+  app.add_option("--name", c.name, "Name in the window title")->group(group);
+  app.add_option("--rtc", c.rtc, "Clock: base=utc, base=localtime, base=2026-01-31T12:00:00")
+      ->group(group);
+}
+
+void add_disk_options(CLI::App& app, Collected& c) {
+  const std::string group = "Disks";
+  app.add_option("image", c.images, "Disk image (qcow2 or raw) to start from")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  app.add_option("--hda", c.hd[0], "Image for the first disk")->group(group);
+  app.add_option("--hdb", c.hd[1], "Image for the second disk")->group(group);
+  app.add_option("--hdc", c.hd[2], "Image for the third disk")->group(group);
+  app.add_option("--hdd", c.hd[3], "Image for the fourth disk")->group(group);
+  app.add_option("--cdrom", c.cdrom, "ISO image for the CD-ROM drive")->group(group);
+  add_list(app, "--drive", c.drives,
+           "file=F[,format=qcow2|raw][,media=disk|cdrom][,index=N][,readonly=on][,snapshot=on]")
+      ->group(group);
+  app.add_flag("--snapshot", c.snapshot, "Forget all changes to disks at the end")->group(group);
+}
+
+void add_boot_options(CLI::App& app, Collected& c) {
+  const std::string group = "Starting";
+  app.add_option("--boot", c.boot, "Order: letters of c (disk), d (CD-ROM); menu=on [cd]")
+      ->group(group);
+  app.add_option("--kernel", c.kernel, "Linux kernel (bzImage) to start directly, no firmware")
+      ->group(group);
+  app.add_option("--initrd", c.initrd, "Initial RAM disk for --kernel")->group(group);
+  app.add_option("--append", c.append, "Command line for --kernel")->group(group);
+  app.add_option("--firmware,--bios", c.firmware, "BIOS image [Debian's SeaBIOS]")->group(group);
+  app.add_option("--vga-firmware", c.vga_firmware, "VGA BIOS image [Debian's]")->group(group);
+}
+
+void add_host_options(CLI::App& app, Collected& c) {
+  const std::string group = "Screen, serial and network";
+  app.add_option("--display", c.display, "auto, window, terminal, none [auto]")->group(group);
+  app.add_flag("--nographic", c.nographic, "No screen; serial port in this terminal")->group(group);
+  app.add_option("--serial", c.serial, "First serial port: stdio, file:PATH, null, none")
+      ->group(group);
+  app.add_option("--debug-console", c.debug_console, "Ports 402h and E9h: stdio, file:PATH, null")
+      ->group(group);
+  add_list(app, "--nic,--net", c.nics, "Network: none")->group(group);
+  app.add_option("--vga", c.vga, "Accepted: std")->group("");
+  app.add_option("--monitor", c.monitor, "Accepted: none")->group("");
+  app.add_option("--parallel", c.parallel, "Accepted: none")->group("");
+  app.add_option("--uuid", c.uuid, "Accepted")->group("");
+  app.add_flag("--nodefaults", c.nodefaults, "Accepted")->group("");
+}
+
+void add_ending_options(CLI::App& app, Collected& c) {
+  const std::string group = "Ending";
+  app.add_flag("--no-reboot", c.no_reboot, "Exit when the guest restarts itself")->group(group);
+  app.add_option("--on-reset", c.on_reset, "reboot or exit [reboot]")->group(group);
+  app.add_option("--on-triple-fault", c.on_triple_fault, "reset or stop [reset]")->group(group);
+  add_list(app, "--device", c.devices,
+           "isa-debug-exit[,iobase=PORT]: the guest may exit with a code")
+      ->group(group);
+  app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")->group(group);
+  app.add_flag("--enable-kvm", c.enable_kvm, "As --accel=kvm")->group("");
+}
+
+void add_inspection_options(CLI::App& app, Collected& c) {
+  const std::string group = "Looking inside";
+  app.add_flag("--print-config", c.print_config, "Print the configuration, as --config reads it")
+      ->group(group);
+  app.add_option("--config", "Read options from a file, one name=value a line (also: @FILE)")
+      ->group(group);
+  add_list(app, "--dump-block", c.dump_blocks, "Print guest and host code of the block at ADDR")
+      ->group(group);
+  app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
+      ->group(group);
+  app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);
+  app.add_flag("--counters", c.counters, "Print the engine's counters at the end")->group(group);
+  app.add_flag("-q,--quiet", c.quiet, "No banner")->group("Help");
+  app.add_flag("-V,--version", c.version, "Print the version")->group("Help");
+}
+
+void add_all(CLI::App& app, Collected& c) {
+  app.set_help_flag("-h,--help", "Print this")->group("Help");
+  app.option_defaults()->take_last();  // what stands later overrides, also what --config brought
+  app.name("emu");
+  app.footer(
+      "QEMU's names work too: -m -smp -cdrom -kernel -initrd -append -nographic -no-reboot -hda\n"
+      "-drive -boot -display -serial -snapshot -rtc -cpu -accel -name -device isa-debug-exit.\n\n"
+      "Examples:\n"
+      "  emu disk.qcow2                       a disk, in a window or this terminal\n"
+      "  emu -m 4G --cpus 2 disk.qcow2        more of everything\n"
+      "  emu -cdrom install.iso disk.qcow2 -boot d\n"
+      "  emu -nographic -no-reboot -kernel vmlinuz -initrd initrd.img -append console=ttyS0");
+  add_disk_options(app, c);
+  add_machine_options(app, c);
+  add_boot_options(app, c);
+  add_host_options(app, c);
+  add_ending_options(app, c);
+  add_inspection_options(app, c);
+}
+
+// Stores a parsed value, or returns the parser's error; nothing if the option was not given.
+template <class T, class Parser>
+Result<void> take(const std::string& text, std::string_view option, Parser parser, T& out) {
+  if (text.empty()) return {};
+  auto parsed = parser(option, text);
+  if (!parsed) return parsed.error();
+  out = *parsed;
+  return {};
+}
+
+DriveConfig drive_at(const std::string& file, int position) {
+  DriveConfig drive;
+  drive.file = file;
+  drive.position = position;
+  return drive;
+}
+
+Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
+  for (int i = 0; i < 4; ++i) {
+    if (!c.hd[i].empty()) config.drives.push_back(drive_at(c.hd[i], i));
+  }
+  for (const std::string& text : c.drives) {
+    auto drive = parse_drive("--drive", text);
+    if (!drive) return drive.error();
+    config.drives.push_back(*drive);
+  }
+  if (c.images.size() > 1) {
+    return fail("more than one image ({} and {}); give further disks with --drive file=...",
+                c.images[0], c.images[1]);
+  }
+  for (const std::string& image : c.images) config.drives.push_back(drive_at(image, -1));
+  if (!c.cdrom.empty()) {
+    DriveConfig drive = drive_at(c.cdrom, c.hd[2].empty() ? 2 : -1);
+    drive.media = DriveMedia::kCdrom;
+    drive.read_only = true;
+    config.drives.push_back(drive);
+  }
+  if (c.snapshot) {
+    for (DriveConfig& drive : config.drives) drive.snapshot = true;
+  }
+  u32 taken = 0;
+  for (const DriveConfig& drive : config.drives) {
+    if (drive.position < 0) continue;
+    const u32 mask = 1u << drive.position;
+    if ((taken & mask) != 0)
+      return fail("two drives want place {}: {}", drive.position, drive.file);
+    taken |= mask;
+  }
+  if (config.drives.size() > kMaxIdeDrives) {
+    return fail("{} drives are given; the two IDE channels hold four", config.drives.size());
+  }
+  return {};
+}
+
+Result<void> interpret_words(const Collected& c, MachineConfig& config) {
+  if (!c.on_reset.empty()) {
+    if (c.on_reset != "reboot" && c.on_reset != "exit") {
+      return fail("--on-reset is reboot or exit, not '{}'", c.on_reset);
+    }
+    config.on_reset = c.on_reset == "exit" ? ResetPolicy::kExit : ResetPolicy::kReboot;
+  }
+  if (c.no_reboot) config.on_reset = ResetPolicy::kExit;
+  if (!c.on_triple_fault.empty()) {
+    if (c.on_triple_fault != "reset" && c.on_triple_fault != "stop") {
+      return fail("--on-triple-fault is reset or stop, not '{}'", c.on_triple_fault);
+    }
+    config.stop_on_triple_fault = c.on_triple_fault == "stop";
+  }
+  for (const std::string& nic : c.nics) {
+    if (nic != "none") return fail("--nic {}: the network is not built yet; use --nic none", nic);
+  }
+  if (!c.monitor.empty() && c.monitor != "none") {
+    return fail("--monitor {}: there is no monitor yet; use --monitor none", c.monitor);
+  }
+  if (!c.parallel.empty() && c.parallel != "none") {
+    return fail("--parallel {}: there is no parallel port; use --parallel none", c.parallel);
+  }
+  if (!c.vga.empty() && c.vga != "std" && c.vga != "none") {
+    return fail("--vga {}: the display card is std", c.vga);
+  }
+  return {};
+}
+
+Result<void> interpret_translator(const Collected& c, MachineConfig& config) {
+  config.translator.one_insn_per_block = c.one_insn;
+  config.translator.perf_map = c.perf_map;
+  config.translator.counters = c.counters;
+  for (const std::string& text : c.dump_blocks) {
+    auto address = parse_number("--dump-block", text, 0, ~u64{0});
+    if (!address) return address.error();
+    config.translator.dump_blocks.push_back(*address);
+  }
+  return {};
+}
+
+Result<void> interpret_boot(const Collected& c, MachineConfig& config) {
+  if (!c.boot.empty()) EMU_TRY(parse_boot("--boot", c.boot, config));
+  config.linux_boot = {c.kernel, c.initrd, c.append};
+  if (c.kernel.empty() && !c.initrd.empty()) return fail("--initrd needs --kernel as well");
+  if (c.kernel.empty() && !c.append.empty()) return fail("--append needs --kernel as well");
+  config.firmware = c.firmware;
+  config.vga_firmware = c.vga_firmware;
+  return {};
+}
+
+Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
+  EMU_TRY(take(c.display, "--display", parse_display, config.display));
+  EMU_TRY(take(c.debug_console, "--debug-console", parse_char, config.debug_console));
+  if (c.nographic) {
+    config.display = DisplayKind::kNone;
+    config.serial.kind = SerialKind::kStdio;
+  } else if (config.display == DisplayKind::kNone && c.serial.empty()) {
+    config.serial.kind = SerialKind::kNull;
+  }
+  EMU_TRY(take(c.serial, "--serial", parse_char, config.serial));
+  if (config.serial.kind == SerialKind::kStdio && config.debug_console.kind == SerialKind::kStdio) {
+    return fail("--serial and --debug-console cannot both be stdio; use --debug-console file:PATH");
+  }
+  return {};
+}
+
+Result<void> interpret(const Collected& c, MachineConfig& config) {
+  if (!c.machine.empty()) EMU_TRY(parse_machine("--machine", c.machine, config));
+  EMU_TRY(take(c.accel, "--accel", parse_engine, config.engine));
+  if (c.enable_kvm) config.engine = EngineChoice::kKvm;
+  EMU_TRY(take(c.memory, "--memory", parse_memory, config.memory_bytes));
+  EMU_TRY(take(c.cpus, "--cpus", parse_cpus, config.cpus));
+  if (!c.cpu.empty()) config.cpu_model = c.cpu;
+  if (!c.name.empty()) config.name = split_key_values(c.name).front().second;
+  if (!c.rtc.empty()) EMU_TRY(parse_rtc("--rtc", c.rtc, config));
+  EMU_TRY(interpret_drives(c, config));
+  EMU_TRY(interpret_boot(c, config));
+  EMU_TRY(interpret_streams(c, config));
+  EMU_TRY(interpret_words(c, config));
+  EMU_TRY(interpret_translator(c, config));
+  for (const std::string& device : c.devices) EMU_TRY(parse_device("--device", device, config));
+  if (!c.debug_exit.empty()) {
+    auto port = parse_number("--debug-exit", c.debug_exit, 0, 0xfffc);
+    if (!port) return port.error();
+    config.debug_exit_port = static_cast<u16>(*port);
+  }
+  config.quiet = c.quiet;
+  return {};
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(std::span<const std::string> arguments) {
+  auto normal = normalise_arguments(arguments);
+  if (!normal) return normal.error();
+  CLI::App app("A PC emulator: starts a PC from a disk image, a CD-ROM or a Linux kernel.");
+  Collected collected;
+  add_all(app, collected);
+  CommandLine out;
+  try {
+    std::vector<std::string> reversed(normal->rbegin(), normal->rend());
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    return CommandLine{Action::kPrintText, app.help(), {}};
+  } catch (const CLI::OptionAlreadyAdded& e) {
+    return fail("{}", e.what());
+  } catch (const CLI::ParseError& e) {
+    return fail("{}", e.what());
+  }
+  if (collected.version) return CommandLine{Action::kPrintText, "emu " EMU_VERSION "\n", {}};
+  EMU_TRY(interpret(collected, out.config));
+  if (collected.print_config) {
+    out.action = Action::kPrintText;
+    out.text = print_config(out.config);
+  }
+  return out;
+}
+
+std::string print_config(const MachineConfig& config) {
+  std::string out;
+  const auto line = [&out](std::string_view name, std::string_view value) {
+    if (!value.empty()) out += fmt::format("{}={}\n", name, value);
+  };
+  const auto flag = [&out](std::string_view name, bool on) {
+    if (on) out += fmt::format("{}\n", name);
+  };
+  line("accel", engine_text(config.engine));
+  line("cpu", config.cpu_model);
+  line("cpus", std::to_string(config.cpus));
+  line("memory", memory_text(config.memory_bytes));
+  line("name", escape_commas(config.name));
+  line("rtc", rtc_text(config));
+  for (const DriveConfig& drive : config.drives) line("drive", drive_text(drive));
+  line("boot", fmt::format("order={},menu={}", config.boot_order, config.boot_menu ? "on" : "off"));
+  line("kernel", config.linux_boot.kernel);
+  line("initrd", config.linux_boot.initrd);
+  line("append", config.linux_boot.command_line);
+  line("firmware", config.firmware);
+  line("vga-firmware", config.vga_firmware);
+  line("display", display_text(config.display));
+  line("serial", char_text(config.serial));
+  line("debug-console", char_text(config.debug_console));
+  if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
+  line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
+  line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");
+  flag("one-insn-per-block", config.translator.one_insn_per_block);
+  flag("perf-map", config.translator.perf_map);
+  flag("counters", config.translator.counters);
+  for (const u64 address : config.translator.dump_blocks) {
+    line("dump-block", fmt::format("{:#x}", address));
+  }
+  flag("quiet", config.quiet);
+  return out;
+}
+
+}  // namespace emu::cli

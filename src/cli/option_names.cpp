@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_names.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fstream>
+
+namespace emu::cli {
+namespace {
+
+constexpr std::array kOptions = std::to_array<OptionName>({
+    {"accel", "engine", true},
+    {"cpu", "cpu-model", true},
+    {"cpus", "smp", true},
+    {"memory", "m", true},
+    {"machine", "M", true},
+    {"name", "", true},
+    {"rtc", "", true},
+    {"uuid", "", true},
+    {"hda", "", true},
+    {"hdb", "", true},
+    {"hdc", "", true},
+    {"hdd", "", true},
+    {"cdrom", "", true},
+    {"drive", "", true},
+    {"snapshot", "", false},
+    {"boot", "boot-order", true},
+    {"kernel", "", true},
+    {"initrd", "", true},
+    {"append", "command-line", true},
+    {"firmware", "bios", true},
+    {"vga-firmware", "", true},
+    {"display", "", true},
+    {"vga", "", true},
+    {"nographic", "", false},
+    {"serial", "", true},
+    {"debug-console", "debugcon", true},
+    {"monitor", "", true},
+    {"parallel", "", true},
+    {"nic", "net", true},
+    {"device", "", true},
+    {"debug-exit", "", true},
+    {"no-reboot", "", false},
+    {"on-reset", "", true},
+    {"on-triple-fault", "", true},
+    {"enable-kvm", "", false},
+    {"nodefaults", "no-user-config", false},
+    {"one-insn-per-block", "one-insn-per-tb", false},
+    {"dump-block", "", true},
+    {"perf-map", "perfmap", false},
+    {"counters", "", false},
+    {"config", "readconfig", true},
+    {"print-config", "", false},
+    {"quiet", "q", false},
+    {"help", "h", false},
+    {"version", "V", false},
+});
+
+bool has_alias(const OptionName& option, std::string_view word) {
+  std::string_view rest = option.aliases;
+  while (!rest.empty()) {
+    const std::size_t space = std::min(rest.find(' '), rest.size());
+    if (rest.substr(0, space) == word) return true;
+    rest.remove_prefix(std::min(space + 1, rest.size()));
+  }
+  return false;
+}
+
+const OptionName* find_option(std::string_view word) {
+  const auto it = std::find_if(kOptions.begin(), kOptions.end(), [word](const OptionName& option) {
+    return option.name == word || has_alias(option, word);
+  });
+  return it == kOptions.end() ? nullptr : &*it;
+}
+
+// Levenshtein distance.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replace}));
+    }
+  }
+  return row[b.size()];
+}
+
+// Walks the arguments; one per call of normalise_arguments or included file.
+class Normaliser {
+ public:
+  explicit Normaliser(std::vector<std::string>& out, int depth) : out_(out), depth_(depth) {}
+
+  Result<void> run(std::span<const std::string> arguments) {
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      const std::string& argument = arguments[i];
+      if (options_ended_ || argument.size() < 2 || (argument[0] != '-' && argument[0] != '@')) {
+        out_.push_back(argument);
+      } else if (argument[0] == '@') {
+        EMU_TRY(include(argument.substr(1)));
+      } else if (argument == "--") {
+        options_ended_ = true;
+        out_.push_back(argument);
+      } else {
+        EMU_TRY(option(arguments, i));
+      }
+    }
+    return {};
+  }
+
+ private:
+  Result<void> option(std::span<const std::string> arguments, std::size_t& i) {
+    const std::string& spelled = arguments[i];
+    const bool short_form = spelled[1] != '-';
+    std::string word = spelled.substr(short_form ? 1 : 2);
+    std::string value;
+    bool has_value = false;
+    if (const std::size_t equals = word.find('='); equals != std::string::npos) {
+      value = word.substr(equals + 1);
+      word.resize(equals);
+      has_value = true;
+    }
+    const OptionName* found = find_option(word);
+    if (found == nullptr && short_form && !has_value) {  // -m512
+      found = find_option(word.substr(0, 1));
+      if (found != nullptr && found->takes_value && word.size() > 1) {
+        value = word.substr(1);
+        has_value = true;
+      } else {
+        found = nullptr;
+      }
+    }
+    if (found == nullptr) return unknown(spelled, word);
+    if (found->takes_value && !has_value) {
+      if (i + 1 >= arguments.size()) return fail("{} needs a value", spelled);
+      value = arguments[++i];
+    } else if (!found->takes_value && has_value) {
+      return fail("{} takes no value", spelled.substr(0, spelled.find('=')));
+    }
+    return emit(*found, spelled, value);
+  }
+
+  Result<void> emit(const OptionName& found, const std::string& spelled, const std::string& value) {
+    if (!found.takes_value) {
+      out_.push_back(fmt::format("--{}", found.name));
+    } else if (found.name == "config") {
+      return include(value);
+    } else if (!value.empty()) {
+      out_.push_back(fmt::format("--{}={}", found.name, value));
+    } else if (found.name != "append" && found.name != "initrd") {
+      return fail("{} needs a value", spelled);
+    }
+    return {};
+  }
+
+  static Error unknown(const std::string& spelled, const std::string& word) {
+    const std::string near = nearest_option(word);
+    if (near.empty()) return fail("unknown option {}; emu --help lists all", spelled);
+    return fail("unknown option {}; did you mean --{}?", spelled, near);
+  }
+
+  Result<void> include(const std::string& path) {
+    if (depth_ >= 8) return fail("--config {}: configuration files include each other", path);
+    std::ifstream file(path);
+    if (!file) return fail_errno(errno, "cannot read the configuration file {}", path);
+    std::vector<std::string> arguments;
+    for (std::string line; std::getline(file, line);) {
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      if (line.empty() || line[0] == '#') continue;
+      arguments.push_back("--" + line);
+    }
+    return Normaliser(out_, depth_ + 1).run(arguments);
+  }
+
+  std::vector<std::string>& out_;
+  int depth_;
+  bool options_ended_ = false;
+};
+
+}  // namespace
+
+std::span<const OptionName> option_names() {
+  return kOptions;
+}
+
+Result<std::vector<std::string>> normalise_arguments(std::span<const std::string> arguments) {
+  std::vector<std::string> out;
+  EMU_TRY(Normaliser(out, 0).run(arguments));
+  return out;
+}
+
+std::string nearest_option(std::string_view word) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  const auto consider = [&](std::string_view candidate, std::string_view name) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = name;
+    }
+  };
+  for (const OptionName& option : kOptions) {
+    consider(option.name, option.name);
+    if (option.aliases.size() > 1) consider(option.aliases, option.name);
+  }
+  return best;
+}
+
+}  // namespace emu::cli

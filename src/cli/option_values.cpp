@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/option_values.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ctime>
+
+namespace emu::cli {
+namespace {
+
+bool parse_unsigned(std::string_view text, u64& out) {
+  int base = 10;
+  if (text.starts_with("0x") || text.starts_with("0X")) {
+    text.remove_prefix(2);
+    base = 16;
+  }
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, out, base);
+  return error == std::errc{} && stop == end && !text.empty();
+}
+
+Result<bool> parse_switch(std::string_view option, std::string_view key, std::string_view text) {
+  if (text == "on" || text == "yes" || text == "true") return true;
+  if (text == "off" || text == "no" || text == "false") return false;
+  return fail("{}: {}={} is neither on nor off", option, key, text);
+}
+
+template <class T, std::size_t N>
+const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
+                   std::string_view word) {
+  const auto it = std::find_if(words.begin(), words.end(),
+                               [word](const auto& entry) { return entry.first == word; });
+  return it == words.end() ? nullptr : &it->second;
+}
+
+constexpr std::array<std::pair<std::string_view, DisplayKind>, 8> kDisplayWords{{
+    {"auto", DisplayKind::kAuto},
+    {"window", DisplayKind::kWindow},
+    {"terminal", DisplayKind::kTerminal},
+    {"none", DisplayKind::kNone},
+    {"sdl", DisplayKind::kWindow},
+    {"gtk", DisplayKind::kWindow},
+    {"curses", DisplayKind::kTerminal},
+    {"default", DisplayKind::kAuto},
+}};
+
+constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{{
+    {"auto", EngineChoice::kAuto},
+    {"kvm", EngineChoice::kKvm},
+    {"tcg", EngineChoice::kTcg},
+}};
+
+Result<void> apply_drive_key(std::string_view option, const std::string& key,
+                             const std::string& value, DriveConfig& drive) {
+  if (key == "file") {
+    drive.file = value;
+  } else if (key == "format") {
+    if (value != "qcow2" && value != "raw") {
+      return fail("{}: format {} is not supported; use qcow2 or raw", option, value);
+    }
+    drive.format = value;
+  } else if (key == "if") {
+    if (value != "ide" && value != "none") {
+      return fail("{}: if={} is not built yet; use if=ide", option, value);
+    }
+  } else if (key == "media") {
+    if (value != "disk" && value != "cdrom") {
+      return fail("{}: media is disk or cdrom, not {}", option, value);
+    }
+    drive.media = value == "cdrom" ? DriveMedia::kCdrom : DriveMedia::kDisk;
+  } else if (key == "index") {
+    const auto index = parse_number(option, value, 0, kMaxIdeDrives - 1);
+    if (!index) return index.error();
+    drive.position = static_cast<int>(*index);
+  } else if (key == "readonly" || key == "read-only" || key == "snapshot") {
+    const auto on = parse_switch(option, key, value);
+    if (!on) return on.error();
+    (key == "snapshot" ? drive.snapshot : drive.read_only) = *on;
+  } else if (key != "cache" && key != "aio" && key != "id" && key != "discard") {
+    return fail("{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot",
+                option, key);
+  }
+  return {};
+}
+
+// Seconds since 1970 of "2026-01-31T12:00:00" or "2026-01-31", or false.
+bool parse_date(const std::string& text, i64& seconds) {
+  std::tm tm{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &tm);
+  if (end == nullptr) {
+    tm = {};
+    end = ::strptime(text.c_str(), "%Y-%m-%d", &tm);
+  }
+  if (end == nullptr || *end != '\0') return false;
+  seconds = ::timegm(&tm);
+  return true;
+}
+
+}  // namespace
+
+KeyValues split_key_values(std::string_view text) {
+  KeyValues out;
+  std::string piece;
+  const auto flush = [&] {
+    const std::size_t equals = piece.find('=');
+    if (equals == std::string::npos) {
+      out.emplace_back("", piece);
+    } else {
+      out.emplace_back(piece.substr(0, equals), piece.substr(equals + 1));
+    }
+    piece.clear();
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ',') {
+      piece += text[i];
+    } else if (i + 1 < text.size() && text[i + 1] == ',') {
+      piece += ',';
+      ++i;
+    } else {
+      flush();
+    }
+  }
+  flush();
+  return out;
+}
+
+std::string escape_commas(std::string_view text) {
+  std::string out;
+  for (const char c : text) out.append(c == ',' ? 2 : 1, c);
+  return out;
+}
+
+Result<u64> parse_number(std::string_view option, std::string_view text, u64 low, u64 high) {
+  u64 value = 0;
+  if (!parse_unsigned(text, value)) return fail("{}: '{}' is not a number", option, text);
+  if (value < low || value > high) {
+    return fail("{}: {} is out of range; it may be {} to {}", option, text, low, high);
+  }
+  return value;
+}
+
+Result<u64> parse_memory(std::string_view option, std::string_view text) {
+  std::string_view digits = text;
+  if (digits.starts_with("size=")) digits.remove_prefix(5);
+  u64 unit = kMiB;
+  if (!digits.empty()) {
+    constexpr std::array<std::pair<std::string_view, u64>, 8> kUnits{{{"K", kKiB},
+                                                                      {"k", kKiB},
+                                                                      {"M", kMiB},
+                                                                      {"m", kMiB},
+                                                                      {"G", kGiB},
+                                                                      {"g", kGiB},
+                                                                      {"T", kTiB},
+                                                                      {"t", kTiB}}};
+    if (digits.ends_with("iB")) digits.remove_suffix(2);
+    if (digits.ends_with("B")) digits.remove_suffix(1);
+    const u64* found =
+        digits.empty() ? nullptr : find_word(kUnits, digits.substr(digits.size() - 1));
+    if (found != nullptr) {
+      unit = *found;
+      digits.remove_suffix(1);
+    }
+  }
+  u64 count = 0;
+  if (!parse_unsigned(digits, count)) {
+    return fail("{}: '{}' is not an amount of memory; write it like 512M or 2G", option, text);
+  }
+  u64 bytes = 0;
+  if (__builtin_mul_overflow(count, unit, &bytes) || bytes > kMaxMemoryBytes ||
+      bytes < kMinMemoryBytes || bytes % kMiB != 0) {
+    return fail("{}: {} is not possible; it may be 1M to 1T, in whole megabytes", option, text);
+  }
+  return bytes;
+}
+
+Result<unsigned> parse_cpus(std::string_view option, std::string_view text) {
+  u64 total = 0;
+  u64 product = 1;
+  for (const auto& [key, value] : split_key_values(text)) {
+    const auto number = parse_number(option, value, 1, kMaxCpus);
+    if (!number) return number.error();
+    if (key.empty() || key == "cpus") {
+      total = *number;
+    } else if (key == "sockets" || key == "cores" || key == "threads" || key == "dies") {
+      product = std::min<u64>(product * *number, kMaxCpus + 1);
+    } else if (key != "maxcpus") {
+      return fail("{}: unknown key {}; known are cpus, sockets, cores, threads", option, key);
+    }
+  }
+  if (total == 0) total = product;
+  if (total > kMaxCpus) return fail("{}: {} processors at most", option, kMaxCpus);
+  return static_cast<unsigned>(total);
+}
+
+Result<EngineChoice> parse_engine(std::string_view option, std::string_view text) {
+  const std::string word = split_key_values(text).front().second;
+  const EngineChoice* engine = find_word(kEngineWords, word);
+  if (engine == nullptr) return fail("{}: the engine is auto, kvm or tcg, not '{}'", option, word);
+  return *engine;
+}
+
+Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) {
+  DriveConfig drive;
+  for (const auto& [key, value] : split_key_values(text)) {
+    EMU_TRY(apply_drive_key(option, key.empty() ? "file" : key, value, drive));
+  }
+  if (drive.file.empty() && drive.media == DriveMedia::kDisk) {
+    return fail("{}: file= is missing", option);
+  }
+  return drive;
+}
+
+Result<CharConfig> parse_char(std::string_view option, std::string_view text) {
+  if (text == "stdio" || text == "mon:stdio") return CharConfig{SerialKind::kStdio, {}};
+  if (text == "null") return CharConfig{SerialKind::kNull, {}};
+  if (text == "none") return CharConfig{SerialKind::kNone, {}};
+  if (text.starts_with("file:") && text.size() > 5) {
+    return CharConfig{SerialKind::kFile, std::string(text.substr(5))};
+  }
+  return fail("{}: '{}' is not a place for bytes; use stdio, file:PATH, null or none", option,
+              text);
+}
+
+Result<DisplayKind> parse_display(std::string_view option, std::string_view text) {
+  const std::string word = split_key_values(text).front().second;
+  const DisplayKind* display = find_word(kDisplayWords, word);
+  if (display == nullptr) {
+    return fail("{}: the display is auto, window, terminal or none, not '{}'", option, word);
+  }
+  return *display;
+}
+
+Result<void> parse_boot(std::string_view option, std::string_view text, MachineConfig& config) {
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (key.empty() || key == "order" || key == "once") {
+      if (value.empty() || value.find_first_not_of("acdn") != std::string::npos) {
+        return fail(
+            "{}: '{}' is not a boot order; use letters of a (floppy), c (disk), "
+            "d (CD-ROM), n (network)",
+            option, value);
+      }
+      config.boot_order = value;
+    } else if (key == "menu") {
+      const auto on = parse_switch(option, key, value);
+      if (!on) return on.error();
+      config.boot_menu = *on;
+    } else if (key != "strict" && key != "splash" && key != "splash-time") {
+      return fail("{}: unknown key {}; known are order, once, menu", option, key);
+    }
+  }
+  return {};
+}
+
+Result<void> parse_rtc(std::string_view option, std::string_view text, MachineConfig& config) {
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (key == "clock" || key == "driftfix") continue;
+    if (!key.empty() && key != "base")
+      return fail("{}: unknown key {}; known is base", option, key);
+    if (value == "utc") {
+      config.rtc_base = RtcBase::kUtc;
+    } else if (value == "localtime") {
+      config.rtc_base = RtcBase::kLocalTime;
+    } else if (parse_date(value, config.rtc_fixed_seconds)) {
+      config.rtc_base = RtcBase::kFixed;
+    } else {
+      return fail("{}: base is utc, localtime or a date like 2026-01-31T12:00:00, not '{}'", option,
+                  value);
+    }
+  }
+  return {};
+}
+
+Result<void> parse_device(std::string_view option, std::string_view text, MachineConfig& config) {
+  const KeyValues pieces = split_key_values(text);
+  if (pieces.front().second != "isa-debug-exit") {
+    return fail(
+        "{}: there is no device {}; isa-debug-exit is the only one to ask for by name "
+        "(the PC's own devices are always there)",
+        option, pieces.front().second);
+  }
+  config.debug_exit_port = 0x501;
+  for (const auto& [key, value] : pieces) {
+    if (key.empty() || key == "iosize" || key == "id") continue;
+    if (key != "iobase") return fail("{}: isa-debug-exit has no property {}", option, key);
+    const auto port = parse_number(option, value, 0, 0xfffc);
+    if (!port) return port.error();
+    config.debug_exit_port = static_cast<u16>(*port);
+  }
+  return {};
+}
+
+Result<void> parse_machine(std::string_view option, std::string_view text, MachineConfig& config) {
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (key == "accel") {
+      const auto engine = parse_engine(option, value);
+      if (!engine) return engine.error();
+      config.engine = *engine;
+    } else if (key.empty() || key == "type") {
+      if (value != "pc" && !value.starts_with("pc-i440fx")) {
+        return fail("{}: machine {} is not built yet; use pc", option, value);
+      }
+    }
+  }
+  return {};
+}
+
+std::string engine_text(EngineChoice engine) {
+  for (const auto& [word, value] : kEngineWords) {
+    if (value == engine) return std::string(word);
+  }
+  return "auto";
+}
+
+std::string memory_text(u64 bytes) {
+  return bytes % kGiB == 0 ? fmt::format("{}G", bytes / kGiB) : fmt::format("{}M", bytes / kMiB);
+}
+
+std::string drive_text(const DriveConfig& drive) {
+  std::string out = "media=";
+  out += drive.media == DriveMedia::kCdrom ? "cdrom" : "disk";
+  if (!drive.file.empty()) out += ",file=" + escape_commas(drive.file);
+  if (!drive.format.empty()) out += ",format=" + drive.format;
+  if (drive.position >= 0) out += fmt::format(",index={}", drive.position);
+  if (drive.read_only) out += ",readonly=on";
+  if (drive.snapshot) out += ",snapshot=on";
+  return out;
+}
+
+std::string char_text(const CharConfig& config) {
+  switch (config.kind) {
+    case SerialKind::kNone:
+      return "none";
+    case SerialKind::kNull:
+      return "null";
+    case SerialKind::kStdio:
+      return "stdio";
+    case SerialKind::kFile:
+      return "file:" + config.path;
+  }
+  return "none";
+}
+
+std::string display_text(DisplayKind display) {
+  for (const auto& [word, value] : kDisplayWords) {
+    if (value == display) return std::string(word);
+  }
+  return "auto";
+}
+
+std::string rtc_text(const MachineConfig& config) {
+  if (config.rtc_base == RtcBase::kUtc) return "base=utc";
+  if (config.rtc_base == RtcBase::kLocalTime) return "base=localtime";
+  const std::time_t seconds = config.rtc_fixed_seconds;
+  std::tm tm{};
+  ::gmtime_r(&seconds, &tm);
+  std::array<char, 64> text{};
+  const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &tm);
+  return "base=" + std::string(text.data(), length);
+}
+
+}  // namespace emu::cli

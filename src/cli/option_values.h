@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The values of command-line options: text to configuration and back.
+// Source: qemu(1), "Standard options" and "Block device options", for the spellings people know.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "machine/machine_config.h"
+
+namespace emu::cli {
+
+// Pieces of "a,key=value,b"; ",," stands for one comma inside a piece. First is empty for a piece
+// without '='.
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] KeyValues split_key_values(std::string_view text);
+// `text` with each comma doubled, so that split_key_values() gives it back.
+[[nodiscard]] std::string escape_commas(std::string_view text);
+
+// Each parser returns an error sentence that names `option` as the user spelled it.
+// An unsigned decimal or 0x number in [low, high].
+[[nodiscard]] Result<u64> parse_number(std::string_view option, std::string_view text, u64 low,
+                                       u64 high);
+// "512" (MiB), "2G", "512M", "65536K", "size=2G"; kMinMemoryBytes..kMaxMemoryBytes, whole MiB.
+[[nodiscard]] Result<u64> parse_memory(std::string_view option, std::string_view text);
+// "2", "cpus=2,cores=2,threads=1", "4,sockets=4".
+[[nodiscard]] Result<unsigned> parse_cpus(std::string_view option, std::string_view text);
+// "kvm", "tcg", "auto", "tcg,thread=multi".
+[[nodiscard]] Result<EngineChoice> parse_engine(std::string_view option, std::string_view text);
+// "file=disk.qcow2,format=qcow2,if=ide,media=disk,index=0,readonly=on,snapshot=on".
+[[nodiscard]] Result<DriveConfig> parse_drive(std::string_view option, std::string_view text);
+// "stdio", "mon:stdio", "null", "none", "file:PATH".
+[[nodiscard]] Result<CharConfig> parse_char(std::string_view option, std::string_view text);
+// "auto", "window", "sdl", "gtk", "terminal", "curses", "none".
+[[nodiscard]] Result<DisplayKind> parse_display(std::string_view option, std::string_view text);
+// "cd", "order=cd,menu=on": sets boot_order and boot_menu.
+[[nodiscard]] Result<void> parse_boot(std::string_view option, std::string_view text,
+                                      MachineConfig& config);
+// "utc", "base=localtime", "base=2026-01-31T12:00:00,clock=vm": sets rtc_base and its seconds.
+[[nodiscard]] Result<void> parse_rtc(std::string_view option, std::string_view text,
+                                     MachineConfig& config);
+// "isa-debug-exit,iobase=0xf4": the only device that is asked for by name.
+[[nodiscard]] Result<void> parse_device(std::string_view option, std::string_view text,
+                                        MachineConfig& config);
+// "pc", "pc,accel=tcg": may set the engine.
+[[nodiscard]] Result<void> parse_machine(std::string_view option, std::string_view text,
+                                         MachineConfig& config);
+
+// The inverse spellings, as --print-config writes them.
+[[nodiscard]] std::string engine_text(EngineChoice engine);
+[[nodiscard]] std::string memory_text(u64 bytes);
+[[nodiscard]] std::string drive_text(const DriveConfig& drive);
+[[nodiscard]] std::string char_text(const CharConfig& config);
+[[nodiscard]] std::string display_text(DisplayKind display);
+[[nodiscard]] std::string rtc_text(const MachineConfig& config);
+
+}  // namespace emu::cli

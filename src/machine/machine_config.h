@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that decides what machine is built: plain data, filled in by the command line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+
+namespace emu {
+
+enum class EngineChoice : u8 { kAuto, kKvm, kTcg };
+enum class DriveMedia : u8 { kDisk, kCdrom };
+enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
+enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
+enum class ResetPolicy : u8 { kReboot, kExit };
+enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
+
+// One disk or CD-ROM drive.
+struct DriveConfig {
+  std::string file;    // empty: a CD-ROM drive without a medium
+  std::string format;  // empty: recognised from the contents
+  DriveMedia media = DriveMedia::kDisk;
+  bool read_only = false;
+  bool snapshot = false;  // writes are kept in a temporary overlay and then forgotten
+  int position = -1;      // 0..3: primary master to secondary slave; -1: the next free one
+
+  bool operator==(const DriveConfig&) const = default;
+};
+
+// Where a byte stream (serial port, debug console) goes.
+struct CharConfig {
+  SerialKind kind = SerialKind::kNone;
+  std::string path;  // kFile
+
+  bool operator==(const CharConfig&) const = default;
+};
+
+// A kernel that is started without firmware.
+struct LinuxBootConfig {
+  std::string kernel;
+  std::string initrd;
+  std::string command_line;
+
+  bool operator==(const LinuxBootConfig&) const = default;
+};
+
+// Switches of the translator that people turn while looking inside.
+struct TranslatorConfig {
+  bool one_insn_per_block = false;
+  bool perf_map = false;
+  bool counters = false;         // print them when the machine stops
+  std::vector<u64> dump_blocks;  // guest-linear addresses whose blocks are printed
+
+  bool operator==(const TranslatorConfig&) const = default;
+};
+
+struct MachineConfig {
+  std::string name = "emu";
+  EngineChoice engine = EngineChoice::kAuto;
+  std::string cpu_model = "max";
+  unsigned cpus = 1;
+  u64 memory_bytes = 2 * kGiB;
+  std::vector<DriveConfig> drives;
+  LinuxBootConfig linux_boot;     // used if `kernel` is not empty
+  std::string firmware;           // empty: Debian's SeaBIOS
+  std::string vga_firmware;       // empty: Debian's, beside it
+  std::string boot_order = "cd";  // c: hard disk, d: CD-ROM, n: network, a: floppy
+  bool boot_menu = false;
+  CharConfig serial;
+  CharConfig debug_console;  // ports 402h and E9h
+  DisplayKind display = DisplayKind::kAuto;
+  std::optional<u16> debug_exit_port;
+  ResetPolicy on_reset = ResetPolicy::kReboot;
+  bool stop_on_triple_fault = false;
+  RtcBase rtc_base = RtcBase::kUtc;
+  i64 rtc_fixed_seconds = 0;  // kFixed: seconds since 1970-01-01 00:00 UTC at start
+  TranslatorConfig translator;
+  bool quiet = false;
+
+  bool operator==(const MachineConfig&) const = default;
+};
+
+inline constexpr unsigned kMaxCpus = 64;
+inline constexpr unsigned kMaxIdeDrives = 4;
+inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
+inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;
+
+}  // namespace emu

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line: spellings, values, errors, and the round trip of --print-config.
+#include "cli/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "cli/option_names.h"
+
+namespace emu::cli {
+namespace {
+
+MachineConfig parsed(const std::vector<std::string>& arguments) {
+  auto line = parse_command_line(arguments);
+  EXPECT_TRUE(line) << (line ? "" : line.error().message);
+  return line ? line->config : MachineConfig{};
+}
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  auto line = parse_command_line(arguments);
+  return line ? "no error" : line.error().message;
+}
+
+TEST(CommandLine, OneImageIsEnough) {
+  const MachineConfig c = parsed({"disk.qcow2"});
+  ASSERT_EQ(c.drives.size(), 1u);
+  EXPECT_EQ(c.drives[0].file, "disk.qcow2");
+  EXPECT_EQ(c.engine, EngineChoice::kAuto);
+  EXPECT_EQ(c.memory_bytes, 2 * kGiB);
+}
+
+TEST(CommandLine, QemuNamesAndLongNamesMeanTheSame) {
+  const MachineConfig qemu =
+      parsed({"-accel", "tcg", "-m", "512", "-smp", "2", "-nographic", "-no-reboot", "-kernel", "K",
+              "-initrd", "I", "-append", "-console=ttyS0 -x"});
+  const MachineConfig readable =
+      parsed({"--accel=tcg", "--memory=512M", "--cpus", "2", "--display=none", "--serial", "stdio",
+              "--on-reset=exit", "--kernel=K", "--initrd=I", "--append", "-console=ttyS0 -x"});
+  EXPECT_EQ(qemu, readable);
+  EXPECT_EQ(qemu.linux_boot.command_line, "-console=ttyS0 -x");
+  EXPECT_EQ(qemu.memory_bytes, 512 * kMiB);
+  EXPECT_EQ(qemu.serial.kind, SerialKind::kStdio);
+}
+
+TEST(CommandLine, AnImageMayFollowAnyOption) {
+  const MachineConfig c =
+      parsed({"-drive", "file=a.img,format=raw,if=ide", "-m512", "b.qcow2", "-q"});
+  ASSERT_EQ(c.drives.size(), 2u);
+  EXPECT_EQ(c.drives[0].file, "a.img");
+  EXPECT_EQ(c.drives[0].format, "raw");
+  EXPECT_EQ(c.drives[1].file, "b.qcow2");
+  EXPECT_TRUE(c.quiet);
+}
+
+TEST(CommandLine, DebugExitAsInQemu) {
+  EXPECT_EQ(parsed({"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"}).debug_exit_port, 0xf4);
+  EXPECT_EQ(parsed({"--device", "isa-debug-exit"}).debug_exit_port, 0x501);
+}
+
+TEST(CommandLine, AFixedClockIsInUtc) {
+  const MachineConfig c = parsed({"-rtc", "base=2006-06-17T16:01:21"});
+  EXPECT_EQ(c.rtc_base, RtcBase::kFixed);
+  EXPECT_EQ(c.rtc_fixed_seconds, 1150560081);
+}
+
+TEST(CommandLine, AnUnknownOptionSuggestsTheNearest) {
+  EXPECT_EQ(error_of({"-kernal", "K"}), "unknown option -kernal; did you mean --kernel?");
+  EXPECT_EQ(error_of({"--xyzzyplugh"}), "unknown option --xyzzyplugh; emu --help lists all");
+}
+
+TEST(CommandLine, BadValuesNameTheOption) {
+  EXPECT_NE(error_of({"-m", "lots"}).find("--memory: 'lots' is not an amount"), std::string::npos);
+  EXPECT_NE(error_of({"-m", "99999999999999999999"}).find("--memory"), std::string::npos);
+  EXPECT_NE(error_of({"-smp", "0"}).find("--cpus: 0 is out of range"), std::string::npos);
+  EXPECT_NE(error_of({"-smp", "2x"}).find("is not a number"), std::string::npos);
+  EXPECT_EQ(error_of({"-accel", "hax"}), "--accel: the engine is auto, kvm or tcg, not 'hax'");
+  EXPECT_NE(error_of({"-append", "x"}).find("needs --kernel"), std::string::npos);
+  EXPECT_NE(error_of({"-m"}).find("needs a value"), std::string::npos);
+  EXPECT_NE(error_of({"-nographic=1"}).find("takes no value"), std::string::npos);
+  EXPECT_NE(error_of({"a.img", "b.img"}).find("more than one image"), std::string::npos);
+  EXPECT_NE(error_of({"-hda", "a", "-drive", "file=b,index=0"}).find("place 0"), std::string::npos);
+  EXPECT_NE(error_of({"-drive", "file=x,if=virtio"}).find("use if=ide"), std::string::npos);
+}
+
+TEST(CommandLine, PrintedConfigurationReadsBackEqual) {
+  const MachineConfig before = parsed({"-m",
+                                       "3G",
+                                       "-smp",
+                                       "3",
+                                       "-hda",
+                                       "a,b.img",
+                                       "-cdrom",
+                                       "x.iso",
+                                       "-boot",
+                                       "order=dc,menu=on",
+                                       "-rtc",
+                                       "base=2020-02-03T04:05:06",
+                                       "-serial",
+                                       "file:log.txt",
+                                       "-debugcon",
+                                       "null",
+                                       "-no-reboot",
+                                       "-snapshot",
+                                       "-kernel",
+                                       "K",
+                                       "-append",
+                                       "a=b \"c d\" # e",
+                                       "-name",
+                                       "x,debug=1",
+                                       "--dump-block",
+                                       "0x1000",
+                                       "--perf-map",
+                                       "-device",
+                                       "isa-debug-exit,iobase=0xf4"});
+  const std::string path = ::testing::TempDir() + "/emu_print_config_test";
+  std::ofstream(path) << print_config(before);
+  EXPECT_EQ(parsed({"--config", path}), before);
+  EXPECT_EQ(parsed({"@" + path}), before);
+  std::remove(path.c_str());
+}
+
+TEST(CommandLine, HelpMentionsEveryVisibleGroup) {
+  auto line = parse_command_line(std::vector<std::string>{"--help"});
+  ASSERT_TRUE(line);
+  EXPECT_EQ(line->action, Action::kPrintText);
+  for (const char* group : {"Machine", "Disks", "Starting", "Ending", "Looking inside"}) {
+    EXPECT_NE(line->text.find(group), std::string::npos) << group;
+  }
+}
+
+TEST(CommandLine, LaterOptionsOverrideEarlierOnes) {
+  EXPECT_EQ(parsed({"-m", "512", "-m", "1G"}).memory_bytes, kGiB);
+}
+
+}  // namespace
+}  // namespace emu::cli
