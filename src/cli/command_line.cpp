@@ -22,8 +22,8 @@ struct Collected {
   std::string hd[4];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
   std::string display, vga, serial, debug_console, monitor, parallel, debug_exit;
-  std::string on_reset, on_triple_fault;
-  std::vector<std::string> drives, nics, devices, dump_blocks;
+  std::string on_reset, on_triple_fault, dump_block;
+  std::vector<std::string> drives, nics, devices, translator;
   bool snapshot = false, nographic = false, no_reboot = false, enable_kvm = false;
   bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
   bool quiet = false, print_config = false, version = false;
@@ -112,9 +112,13 @@ void add_inspection_options(CLI::App& app, Collected& c) {
       ->group(group);
   app.add_option("--config", "Read options from a file, one name=value a line (also: @FILE)")
       ->group(group);
-  add_list(app, "--dump-block", c.dump_blocks, "Print guest and host code of the block at ADDR")
+  app.add_option("--dump-block", c.dump_block, "Print guest and host code of the block at ADDR")
       ->group(group);
   app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
+      ->group(group);
+  add_list(app, "--translator", c.translator,
+           "Switches: chain=off jump-cache=off share-checks=off dead-flags=off "
+           "max-block=N code-cache=SIZE")
       ->group(group);
   app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);
   app.add_flag("--counters", c.counters, "Print the engine's counters at the end")->group(group);
@@ -226,13 +230,16 @@ Result<void> interpret_words(const Collected& c, MachineConfig& config) {
 }
 
 Result<void> interpret_translator(const Collected& c, MachineConfig& config) {
-  config.translator.one_insn_per_block = c.one_insn;
-  config.translator.perf_map = c.perf_map;
-  config.translator.counters = c.counters;
-  for (const std::string& text : c.dump_blocks) {
-    auto address = parse_number("--dump-block", text, 0, ~u64{0});
+  for (const std::string& text : c.translator) {
+    EMU_TRY(parse_translator("--translator", text, config.translator));
+  }
+  if (c.one_insn) config.translator.one_instruction_blocks = true;
+  if (c.perf_map) config.translator.perf_map = true;
+  config.print_counters = c.counters;
+  if (!c.dump_block.empty()) {
+    auto address = parse_number("--dump-block", c.dump_block, 0, ~u64{0});
     if (!address) return address.error();
-    config.translator.dump_blocks.push_back(*address);
+    config.translator.dump_block = *address;
   }
   return {};
 }
@@ -342,12 +349,11 @@ std::string print_config(const MachineConfig& config) {
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
   line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");
-  flag("one-insn-per-block", config.translator.one_insn_per_block);
-  flag("perf-map", config.translator.perf_map);
-  flag("counters", config.translator.counters);
-  for (const u64 address : config.translator.dump_blocks) {
-    line("dump-block", fmt::format("{:#x}", address));
+  line("translator", translator_text(config.translator));
+  if (config.translator.dump_block != 0) {
+    line("dump-block", fmt::format("{:#x}", config.translator.dump_block));
   }
+  flag("counters", config.print_counters);
   flag("quiet", config.quiet);
   return out;
 }

@@ -48,6 +48,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"nodefaults", "no-user-config", false},
     {"one-insn-per-block", "one-insn-per-tb", false},
     {"dump-block", "", true},
+    {"translator", "", true},
     {"perf-map", "perfmap", false},
     {"counters", "", false},
     {"config", "readconfig", true},

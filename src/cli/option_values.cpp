@@ -51,6 +51,15 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{
     {"tcg", EngineChoice::kTcg},
 }};
 
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 6> kTranslatorSwitches{{
+    {"chain", &TcgOptions::chain},
+    {"jump-cache", &TcgOptions::jump_cache},
+    {"share-checks", &TcgOptions::share_checks},
+    {"dead-flags", &TcgOptions::dead_flags},
+    {"one-insn", &TcgOptions::one_instruction_blocks},
+    {"perf-map", &TcgOptions::perf_map},
+}};
+
 Result<void> apply_drive_key(std::string_view option, const std::string& key,
                              const std::string& value, DriveConfig& drive) {
   if (key == "file") {
@@ -305,6 +314,27 @@ Result<void> parse_machine(std::string_view option, std::string_view text, Machi
   return {};
 }
 
+Result<void> parse_translator(std::string_view option, std::string_view text, TcgOptions& options) {
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (const auto* member = find_word(kTranslatorSwitches, key); member != nullptr) {
+      const auto on = parse_switch(option, key, value);
+      if (!on) return on.error();
+      options.*(*member) = *on;
+    } else if (key == "max-block") {
+      const auto count = parse_number(option, value, 1, 1024);
+      if (!count) return count.error();
+      options.max_block_instructions = static_cast<unsigned>(*count);
+    } else if (key == "code-cache") {
+      const auto bytes = parse_memory(option, value);
+      if (!bytes) return bytes.error();
+      options.code_cache_bytes = *bytes;
+    } else {
+      return fail("{}: unknown switch '{}'; see emu --help", option, key.empty() ? value : key);
+    }
+  }
+  return {};
+}
+
 std::string engine_text(EngineChoice engine) {
   for (const auto& [word, value] : kEngineWords) {
     if (value == engine) return std::string(word);
@@ -346,6 +376,15 @@ std::string display_text(DisplayKind display) {
     if (value == display) return std::string(word);
   }
   return "auto";
+}
+
+std::string translator_text(const TcgOptions& options) {
+  std::string out = fmt::format("max-block={},code-cache={}", options.max_block_instructions,
+                                memory_text(options.code_cache_bytes));
+  for (const auto& [word, member] : kTranslatorSwitches) {
+    out += fmt::format(",{}={}", word, options.*member ? "on" : "off");
+  }
+  return out;
 }
 
 std::string rtc_text(const MachineConfig& config) {

@@ -48,6 +48,9 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 // "pc", "pc,accel=tcg": may set the engine.
 [[nodiscard]] Result<void> parse_machine(std::string_view option, std::string_view text,
                                          MachineConfig& config);
+// "chain=off,max-block=8": switches of the translator.
+[[nodiscard]] Result<void> parse_translator(std::string_view option, std::string_view text,
+                                            TcgOptions& options);
 
 // The inverse spellings, as --print-config writes them.
 [[nodiscard]] std::string engine_text(EngineChoice engine);
@@ -55,6 +58,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::string drive_text(const DriveConfig& drive);
 [[nodiscard]] std::string char_text(const CharConfig& config);
 [[nodiscard]] std::string display_text(DisplayKind display);
+[[nodiscard]] std::string translator_text(const TcgOptions& options);
 [[nodiscard]] std::string rtc_text(const MachineConfig& config);
 
 }  // namespace emu::cli

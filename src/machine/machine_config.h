@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "tcg/tcg_options.h"
 
 namespace emu {
 
@@ -46,16 +47,6 @@ struct LinuxBootConfig {
   bool operator==(const LinuxBootConfig&) const = default;
 };
 
-// Switches of the translator that people turn while looking inside.
-struct TranslatorConfig {
-  bool one_insn_per_block = false;
-  bool perf_map = false;
-  bool counters = false;         // print them when the machine stops
-  std::vector<u64> dump_blocks;  // guest-linear addresses whose blocks are printed
-
-  bool operator==(const TranslatorConfig&) const = default;
-};
-
 struct MachineConfig {
   std::string name = "emu";
   EngineChoice engine = EngineChoice::kAuto;
@@ -76,7 +67,8 @@ struct MachineConfig {
   bool stop_on_triple_fault = false;
   RtcBase rtc_base = RtcBase::kUtc;
   i64 rtc_fixed_seconds = 0;  // kFixed: seconds since 1970-01-01 00:00 UTC at start
-  TranslatorConfig translator;
+  TcgOptions translator;
+  bool print_counters = false;  // the engine's, when the machine stops
   bool quiet = false;
 
   bool operator==(const MachineConfig&) const = default;

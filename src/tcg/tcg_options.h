@@ -18,6 +18,8 @@ struct TcgOptions {
   bool one_instruction_blocks = false;
   bool perf_map = false;  // write /tmp/perf-PID.map
   u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none
+
+  bool operator==(const TcgOptions&) const = default;
 };
 
 }  // namespace emu
