@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Address spaces (guest-physical memory, and I/O ports): a tree of overlapping regions, flattened
 // into an immutable sorted view that readers use without a lock.
-// Model: QEMU docs/devel/memory.rst (regions with priorities), reduced to what a PC needs.
+// Source: QEMU docs/devel/memory.rst (regions with priorities), reduced to what a PC needs.
+// Threads: the tree changes under the machine lock; views and RAM are read from any thread.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,11 +38,11 @@ class Region {
   // The same, but guest writes go to `on_write` (offsets in the region), or nowhere if null.
   static std::unique_ptr<Region> rom(std::string name, GuestRam& ram, u64 ram_offset,
                                      u64 size_bytes, IoHandler* on_write = nullptr);
-  // Device registers.
+  // Device registers. `size_bytes` is a multiple of `sizes.min_bytes`.
   static std::unique_ptr<Region> mmio(std::string name, u64 size_bytes, IoHandler& handler,
                                       AccessSizes sizes = {});
   // A second view of [target_offset, target_offset + size_bytes) of another region (with its
-  // children).
+  // children). Shows nothing once the target is gone.
   static std::unique_ptr<Region> alias(std::string name, Region& target, u64 target_offset,
                                        u64 size_bytes);
   ~Region();
@@ -55,7 +57,8 @@ class Region {
   void set_enabled(bool enabled);
   // Alias only: shows another part of the target.
   void set_alias_offset(u64 target_offset);
-  // RAM/ROM only: whether guest writes reach the memory (PAM write enable).
+  // Whether guest writes to RAM shown by this region (for a container or an alias: by anything
+  // inside it) are kept from the memory (PAM write enable). They vanish then. ROMs always are.
   void set_read_only(bool read_only);
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -71,6 +74,7 @@ class Region {
   friend class Flattener;
   Region(std::string name, Kind kind, u64 size_bytes);
   void changed();
+  void collect_spaces(std::vector<AddressSpace*>& found, int depth) const;
 
   std::string name_;
   Kind kind_;
@@ -101,7 +105,7 @@ struct FlatRange {
   u64 handler_offset = 0;        // of `start`, in the handler's window
   u64 handler_size = 0;          // the handler's whole window
   AccessSizes sizes{};
-  const char* name = "";
+  const char* name = "";  // the region's; valid while that lives
 
   bool operator==(const FlatRange&) const = default;
   [[nodiscard]] bool contains(u64 a) const { return a - start < length_bytes; }
@@ -110,20 +114,35 @@ struct FlatRange {
 };
 
 // Sorted, disjoint ranges; gaps are open bus. Immutable once published.
-class FlatView {
+class FlatView : public std::enable_shared_from_this<FlatView> {
  public:
-  explicit FlatView(std::vector<FlatRange> ranges) : ranges_(std::move(ranges)) {}
-  // The range that contains `address`, or nullptr.
-  [[nodiscard]] const FlatRange* find(u64 address) const;
+  explicit FlatView(std::vector<FlatRange> ranges);
+  // The range that contains `address`, or nullptr. Valid as long as the view.
+  [[nodiscard]] const FlatRange* find(u64 address) const {
+    // A branch-free binary search over the starts alone: the ranges themselves are large.
+    const u64* base = starts_.data();
+    std::size_t n = starts_.size();
+    if (n == 0) return nullptr;
+    while (n > 1) {
+      const std::size_t half = n / 2;
+      base += base[half] <= address ? half : 0;
+      n -= half;
+    }
+    const FlatRange& r = ranges_[static_cast<std::size_t>(base - starts_.data())];
+    return r.contains(address) ? &r : nullptr;
+  }
+  // The first byte after `address` that a range covers, or 2^64 - 1 if none does: the end of a gap.
+  [[nodiscard]] u64 next_start(u64 address) const;
   [[nodiscard]] std::span<const FlatRange> ranges() const { return ranges_; }
 
  private:
   std::vector<FlatRange> ranges_;
+  std::vector<u64> starts_;  // of ranges_, in step
 };
 
 // Gets the difference whenever a new view is published: KVM turns it into memory slots, the
 // translator drops TLB entries. Called with the machine lock held, removals before additions; the
-// new view is already visible to readers.
+// new view is already visible to readers. Must not change the tree.
 class AddressSpaceListener {
  public:
   virtual ~AddressSpaceListener() = default;
@@ -134,13 +153,35 @@ class AddressSpaceListener {
 
 // An address space over a root region.
 // Reads and writes of any length and alignment are split at range borders and into the sizes each
-// device implements. Open bus reads as all ones; writes to it vanish. Nothing here ever fails.
+// device implements. Open bus reads as all ones; writes to it vanish. An access that runs past the
+// last byte of the 64-bit space wraps to its first. Nothing here ever fails.
 class AddressSpace {
  public:
   explicit AddressSpace(Region& root);
   ~AddressSpace();
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
+
+  // Keeps the view that was current at its making alive: cheaper than view(), for short use on one
+  // thread. A reader that holds one never waits, and makes nobody wait.
+  class Pin {
+   public:
+    explicit Pin(const AddressSpace& space) : space_(space) {
+      space.readers_.fetch_add(1);
+      view_ = space.current_.load();
+    }
+    ~Pin() {
+      if (space_.readers_.fetch_sub(1) == 1 && space_.has_retired_.load()) space_.reclaim();
+    }
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+    const FlatView& operator*() const { return *view_; }
+    const FlatView* operator->() const { return view_; }
+
+   private:
+    const AddressSpace& space_;
+    const FlatView* view_;
+  };
 
   // The current view; keeps it alive. Any thread, no lock.
   [[nodiscard]] std::shared_ptr<const FlatView> view() const;
@@ -152,9 +193,13 @@ class AddressSpace {
   // 1, 2, 4 or 8 bytes, little-endian, zero-extended.
   [[nodiscard]] u64 load(u64 address, unsigned size) const;
   void store(u64 address, unsigned size, u64 value) const;
+  // If [address, address + size) holds `expected`, replaces it by `desired`; whether it did. One
+  // atomic step on naturally aligned RAM, else a load and a store. `size` is 1, 2, 4 or 8 bytes.
+  bool compare_exchange(u64 address, unsigned size, u64 expected, u64 desired) const;
 
   // Host memory behind [address, address + length) if it is plain RAM in one piece (and writable,
-  // if asked), else an empty span. Whoever writes through it must call GuestRam::mark_written.
+  // if asked), else an empty span. It stays valid as long as the GuestRam. Whoever writes through
+  // it must call GuestRam::mark_written.
   [[nodiscard]] std::span<u8> ram_span(u64 address, u64 length_bytes, bool for_writing) const;
 
   // Groups changes: views are published once, when the last transaction ends.
@@ -181,12 +226,22 @@ class AddressSpace {
   friend class Region;
   void publish();
   void region_changed();
+  void root_destroyed();
+  void reclaim() const;
 
-  Region& root_;
-  mutable std::atomic<std::shared_ptr<const FlatView>> view_;
+  Region* root_;  // null once it is destroyed
+  // Readers count themselves in, then load current_. A replaced view waits in retired_ until the
+  // count was seen at zero after it was replaced: no reader can hold it then.
+  mutable std::atomic<u64> readers_{0};
+  std::atomic<const FlatView*> current_{nullptr};
+  mutable std::atomic<bool> has_retired_{false};
+  mutable std::mutex retired_mutex_;
+  mutable std::vector<std::shared_ptr<const FlatView>> retired_;
+  std::shared_ptr<const FlatView> owner_;  // of current_
   std::vector<AddressSpaceListener*> listeners_;
   int transaction_depth_ = 0;
   bool stale_ = false;
+  bool publishing_ = false;
 };
 
 }  // namespace emu

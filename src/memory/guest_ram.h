@@ -4,10 +4,7 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "base/mapping.h"
 #include "base/result.h"
@@ -33,8 +30,8 @@ class CodeWriteObserver {
 // the guest's own.
 class GuestRam {
  public:
-  // Zeroed, lazily committed memory backed by a memfd. `size_bytes` is a multiple of 4096.
-  // Errors: the host refuses the size.
+  // Zeroed, lazily committed memory backed by a memfd. `size_bytes` is a multiple of 4096 above 0.
+  // Every page starts out as written. Errors: the host has or grants less than `size_bytes`.
   [[nodiscard]] static Result<std::unique_ptr<GuestRam>> create(std::string name, u64 size_bytes);
   ~GuestRam();
   GuestRam(const GuestRam&) = delete;
@@ -50,9 +47,15 @@ class GuestRam {
   // Must follow every write to [offset, offset + length): sets the dirty bits of all clients and
   // tells the observer if a page there holds translated code. The range must lie inside the block.
   void mark_written(u64 offset, u64 length_bytes) {
+    if (length_bytes == 0) return;
     const u64 last = (offset + length_bytes - 1) / kPageBytes;
-    for (u64 page = offset / kPageBytes; page <= last; ++page)
-      mark_page(page, offset, length_bytes);
+    for (u64 page = offset / kPageBytes; page <= last; ++page) {
+      // A locked operation even if nothing changes: it orders the caller's write before the look at
+      // the code mark, as set_code() orders the mark before the translator's look at the bytes.
+      const u8 before = flags_[page].fetch_or(kAllClients);
+      if ((before & kHasCode) != 0) [[unlikely]]
+        notify_code_written(page, offset, length_bytes);
+    }
   }
 
   // Whether the page (index from the block's start) was written since `client` last cleared it;
@@ -64,6 +67,7 @@ class GuestRam {
   }
 
   // Code marks: set by the translator for pages that it has translated from.
+  // Set the mark before reading the bytes, so that no write falls in between unnoticed.
   void set_code(u64 page, bool has_code);
   [[nodiscard]] bool has_code(u64 page) const {
     return (flags_[page].load(std::memory_order_relaxed) & kHasCode) != 0;
@@ -79,7 +83,8 @@ class GuestRam {
     return (f & kHasCode) == 0 && (f & tracked_) == tracked_;
   }
   // Which clients want exact tracking on this block (default none). A block without a client for
-  // it is always fast-writable unless it holds code. Not while vCPUs run.
+  // it is always fast-writable unless it holds code. Turning it on makes every page "written" for
+  // the client, since what was written before is not known. Not while vCPUs run.
   void set_tracked(DirtyClient client, bool on);
 
   // Called when test_and_clear_dirty() made pages not fast-writable, so that engines drop cached
@@ -93,8 +98,10 @@ class GuestRam {
 
  private:
   static constexpr u8 kHasCode = 0x80;
+  static constexpr u8 kAllClients =
+      static_cast<u8>(DirtyClient::kDisplay) | static_cast<u8>(DirtyClient::kMigration);
   GuestRam(std::string name, UniqueFd fd, Mapping mapping);
-  void mark_page(u64 page, u64 offset, u64 length_bytes);
+  void notify_code_written(u64 page, u64 offset, u64 length_bytes);
 
   std::string name_;
   UniqueFd fd_;

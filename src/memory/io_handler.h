@@ -25,6 +25,8 @@ struct AccessSizes {
   u8 min_bytes = 1;
   u8 max_bytes = 4;
   bool unaligned = false;
+
+  bool operator==(const AccessSizes&) const = default;
 };
 
 }  // namespace emu

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The mmap calls behind Mapping.
+// Source: mmap(2).
+// Threads: one owner; no locks.
 #include "base/mapping.h"
 
 #include <sys/mman.h>
@@ -20,6 +23,7 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
 
 Result<Mapping> Mapping::anonymous(u64 size_bytes) {
   const u64 rounded = align_up(size_bytes, kPageBytes);
+  // SAFETY: a fresh private mapping at an address of the kernel's choice; the Mapping owns it.
   void* p = ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return fail_errno(errno, "cannot map {} bytes of memory", rounded);
@@ -27,6 +31,7 @@ Result<Mapping> Mapping::anonymous(u64 size_bytes) {
 }
 
 void Mapping::reset() {
+  // SAFETY: the range came from mmap and nobody else unmaps it.
   if (address_ != nullptr) ::munmap(address_, size_bytes_);
   address_ = nullptr;
   size_bytes_ = 0;
