@@ -56,9 +56,16 @@ struct alignas(4096) VcpuFrame {
   u64 jump_index_mask = 0;  // for pext; 0 while an exit is requested: entry 0 never hits
   u32 mode = 0;             // TranslationMode::packed() of the running code
   u32 exit_argument = 0;
-  u64 exit_address = 0;        // slow path: linear address; faults: host PC
-  u64 spill[8] = {};           // scratch for generated code
-  alignas(64) u8 bounce[192];  // page-crossing and MMIO accesses: 64-byte slot + alignment
+  u64 exit_address = 0;  // slow path: linear address; faults: host PC
+  u64 spill[8] = {};     // scratch for generated code
+  // Offsets below these may be read/written through the segment without further checks: an access
+  // of n bytes at `offset` is fine if offset + n <= the value (2^32 at most; 0: always ask
+  // system_check_segment). Maintained by the runtime whenever a segment changes; used outside
+  // 64-bit code.
+  u64 segment_read_limit[kSegmentCount] = {};
+  u64 segment_write_limit[kSegmentCount] = {};
+  alignas(64) u8 vector_spill[4][64];  // scratch for vector registers
+  alignas(64) u8 bounce[192];          // page-crossing and MMIO accesses: 64-byte slot + alignment
 
   alignas(64) u32 itlb_id[kItlbEntries];
   alignas(64) JumpCacheEntry jump_cache[kJumpCacheEntries];
