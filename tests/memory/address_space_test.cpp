@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <ostream>
 #include <thread>
 
 #include "memory/recording_handler.h"
@@ -138,6 +139,11 @@ struct SplitCase {
   unsigned size;
   const char* reads;
 };
+
+void PrintTo(const SplitCase& c, std::ostream* out) {
+  *out << fmt::format("sizes {}..{}{}, {} at {}", c.sizes.min_bytes, c.sizes.max_bytes,
+                      c.sizes.unaligned ? " unaligned" : "", c.size, c.offset);
+}
 
 class Splitting : public ::testing::TestWithParam<SplitCase> {};
 
