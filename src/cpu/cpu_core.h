@@ -50,17 +50,18 @@ struct CpuFeatures {
 // them.
 enum Effect : u32 {
   kEffectFlushAll = 1 << 0,        // every TLB entry of this processor, all PCIDs, global ones too
-  kEffectFlushPcid = 1 << 1,       // non-global entries of the current PCID
-  kEffectFlushNonGlobal = 1 << 2,  // non-global entries of all PCIDs
-  kEffectFlushPage = 1 << 3,       // CpuCore::flush_page in flush_pcid (INVPCID type 0)
-  kEffectAddressSpace = 1 << 4,    // CR3 (perhaps the PCID) changed: select another TLB set
-  kEffectPagingMode = 1 << 5,      // how rights are computed changed: entries must not be reused
-  kEffectBreakpoints = 1 << 6,     // DR0-DR3, DR7 changed
-  kEffectInterrupts = 1 << 7,      // IF, the interrupt shadow or NMI blocking may have been lifted
-  kEffectSmm = 1 << 8,             // SMM was left: tell the bus
-  kEffectXcr0 = 1 << 9,            // XCR0 changed
-  kEffectTsc = 1 << 10,            // tsc_offset changed
-  kEffectMemoryTypes = 1 << 11,    // MTRR, PAT (no meaning for translation)
+  kEffectFlushPcid = 1 << 1,       // non-global entries of the PCID now in CR3
+  kEffectFlushOnePcid = 1 << 2,    // non-global entries of CpuCore::flush_pcid (INVPCID type 1)
+  kEffectFlushNonGlobal = 1 << 3,  // non-global entries of all PCIDs
+  kEffectFlushPage = 1 << 4,       // CpuCore::flush_page in flush_pcid (INVPCID type 0)
+  kEffectAddressSpace = 1 << 5,    // CR3 (perhaps the PCID) changed: select another TLB set
+  kEffectPagingMode = 1 << 6,      // how rights are computed changed: entries must not be reused
+  kEffectBreakpoints = 1 << 7,     // DR0-DR3, DR7 or CR4.DE changed
+  kEffectInterrupts = 1 << 8,      // IF, the interrupt shadow or NMI blocking may have been lifted
+  kEffectSmm = 1 << 9,             // SMM was left: tell the bus
+  kEffectXcr0 = 1 << 10,           // XCR0 changed
+  kEffectTsc = 1 << 11,            // tsc_offset changed
+  kEffectMemoryTypes = 1 << 12,    // MTRR, PAT (no meaning for translation)
 };
 
 struct CpuCore {
@@ -68,7 +69,7 @@ struct CpuCore {
   CpuMemory& memory;
   const CpuFeatures& features;
   u32 effects = 0;          // Effect bits, OR-ed in; the engine acts and clears
-  u16 flush_pcid = 0;       // with kEffectFlushPage or INVPCID type 1
+  u16 flush_pcid = 0;       // with kEffectFlushPage, kEffectFlushOnePcid
   LinearAddr flush_page{};  // with kEffectFlushPage
 };
 
