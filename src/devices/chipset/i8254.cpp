@@ -144,6 +144,8 @@ void I8254::transfer(StateIo& io) {
 }
 
 void I8254::resumed() {
+  // A snapshot from nowhere may claim moments that have not come yet.
+  for (Channel& c : channels_) c.at_ticks = std::min(c.at_ticks, now_ticks());
   out0_.restore(channels_[0].counter.out());
   arm();
 }
