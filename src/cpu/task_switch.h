@@ -15,8 +15,9 @@ struct TaskSwitch {
   TaskSwitchCause cause = TaskSwitchCause::kJump;
   bool external = false;  // EXT bit of error codes
   bool has_error_code = false;
-  u32 error_code = 0;  // pushed on the new stack when has_error_code
-  u64 next_rip = 0;    // saved in the outgoing TSS
+  u32 error_code = 0;   // pushed on the new stack when has_error_code
+  bool resume = false;  // save EFLAGS with RF set
+  u64 next_rip = 0;     // saved in the outgoing TSS
 };
 
 // Switches tasks through a TSS whose descriptor was not yet looked at. Faults before the commit
