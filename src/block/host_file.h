@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host file or block device as a ByteFile.
+// Threads: any.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/unique_fd.h"
+#include "block/byte_file.h"
+
+namespace emu {
+
+class HostFile final : public ByteFile {
+ public:
+  // Opens an existing regular file or block device. Errors (each a sentence that names the file and
+  // the fix): missing, no permission, read-only file system, directory, other special file.
+  [[nodiscard]] static Result<std::unique_ptr<HostFile>> open(const std::string& path,
+                                                              bool writable);
+  // A new empty file without a name in $TMPDIR or /var/tmp, gone when closed. `purpose` is used in
+  // messages.
+  [[nodiscard]] static Result<std::unique_ptr<HostFile>> temporary(const std::string& purpose);
+
+  [[nodiscard]] const std::string& path() const override { return path_; }
+  [[nodiscard]] bool read_only() const override { return !writable_; }
+  [[nodiscard]] u64 size_bytes() const override { return size_bytes_.load(); }
+  [[nodiscard]] u64 allocated_bytes() const override;
+  Result<void> read(u64 offset, Pieces out) override;
+  Result<void> write(u64 offset, Pieces in) override;
+  Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
+  Result<void> discard(u64 offset, u64 length_bytes) override;
+  Result<void> grow(u64 size_bytes) override;
+  Result<void> flush() override;
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] bool is_block_device() const { return is_block_device_; }
+
+ private:
+  HostFile(std::string path, UniqueFd fd, bool writable, bool is_block_device, u64 size_bytes);
+  void note_end(u64 end_bytes);
+
+  std::string path_;
+  UniqueFd fd_;
+  bool writable_;
+  bool is_block_device_;
+  std::atomic<u64> size_bytes_;
+  std::atomic<bool> can_punch_{true};
+  std::atomic<int> flush_error_{0};  // sticky: see flush()
+};
+
+}  // namespace emu

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a path on the command line to a disk.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "block/block_backend.h"
+#include "block/disk_image.h"
+#include "block/probe.h"
+
+namespace emu {
+
+struct DiskOptions {
+  std::string path;
+  DiskFormat format = DiskFormat::kAuto;
+  bool read_only = false;
+  // Writes go to a temporary file that vanishes; the image itself is opened read-only (--snapshot).
+  bool throw_away_writes = false;
+  // Off only for files that are known to be shared safely.
+  bool lock = true;
+};
+
+// Opens an image with its backing chain, under locks. Errors: one sentence that names the file and
+// the fix.
+[[nodiscard]] Result<std::unique_ptr<DiskImage>> open_image(const DiskOptions& options);
+
+// The same behind the asynchronous door. Completions run through `executor`, which must outlive
+// the backend.
+[[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_disk(const DiskOptions& options,
+                                                              Executor& executor);
+
+}  // namespace emu

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and reading a qcow2 image.
+#include "block/qcow2/qcow2_image.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+
+#include "base/bits.h"
+#include "base/log.h"
+
+namespace emu::qcow2 {
+namespace {
+
+constexpr u64 kL2CacheBytes = 8 * kMiB;
+constexpr u64 kL2SliceBytes = 16 * kKiB;
+constexpr u64 kEntriesAtOnce = 64;
+
+}  // namespace
+
+Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, Header header,
+                       std::unique_ptr<DiskImage> backing)
+    : file_(std::move(file)),
+      header_(std::move(header)),
+      backing_(std::move(backing)),
+      l2_(*file_, std::min(kL2SliceBytes, header_.cluster_bytes()), kL2CacheBytes,
+          TableCache::WriteBack::kOnlyWhenTold),
+      refcounts_(*file_, header_, metadata_) {}
+
+template <class... A>
+Error Qcow2Image::damaged(fmt::format_string<A...> what, A&&... a) const {
+  return Error{EIO, fmt::format("{} is damaged: {}; try: qemu-img check -r all {}", file_->path(),
+                                fmt::format(what, std::forward<A>(a)...), file_->path())};
+}
+
+Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> file, Header header,
+                                                     std::unique_ptr<DiskImage> backing) {
+  auto truncated = is_truncated(*file, header);
+  if (!truncated) return truncated.error();
+  if (*truncated) {
+    return fail(
+        "{} is cut short: it ends at {} bytes, and data lies beyond; copy or download it "
+        "again",
+        file->path(), file->size_bytes());
+  }
+  const bool writable = !file->read_only();
+  if (writable && (header.incompatible & kIncompatibleCorrupt) != 0) {
+    return fail(
+        "{} is marked corrupt, so it can only be read; repair it: qemu-img check -r all "
+        "{}, or attach it read-only",
+        file->path(), file->path());
+  }
+  if (writable && (header.incompatible & kIncompatibleDirty) != 0) {
+    log(LogLevel::kInfo, "block", "{} was not closed properly; repairing its refcounts",
+        file->path());
+    EMU_TRY(repair_refcounts(*file, header));
+    auto reread = read_header(*file);
+    if (!reread) return reread.error();
+    header = std::move(*reread);
+  }
+  std::unique_ptr<Qcow2Image> image(
+      new Qcow2Image(std::move(file), std::move(header), std::move(backing)));
+  EMU_TRY(image->load());
+  return image;
+}
+
+Result<void> Qcow2Image::load() {
+  const unsigned bits_per_cluster = header_.cluster_bits;
+  metadata_.add_range(0, 1);
+  metadata_.add_range(header_.refcount_table_offset >> bits_per_cluster,
+                      header_.refcount_table_clusters);
+  metadata_.add_range(header_.l1_offset >> bits_per_cluster,
+                      header_.clusters_for(u64{header_.l1_entries} * kEntryBytes));
+  metadata_.add_range(header_.snapshots_offset >> bits_per_cluster,
+                      header_.clusters_for(header_.snapshots_bytes));
+  for (const SnapshotL1& s : header_.snapshots)
+    metadata_.add_range(s.offset_bytes >> bits_per_cluster,
+                        header_.clusters_for(u64{s.entries} * kEntryBytes));
+  if (!read_only()) {
+    if (auto loaded = refcounts_.load(); !loaded) return damaged("{}", loaded.error().message);
+  }
+  return load_l1();
+}
+
+Result<void> Qcow2Image::load_l1() {
+  std::vector<u8> bytes(u64{header_.l1_entries} * kEntryBytes);
+  EMU_TRY(file_->read_flat(header_.l1_offset, bytes));
+  l1_.resize(header_.l1_entries);
+  for (u64 i = 0; i < l1_.size(); ++i) {
+    l1_[i] = load_be<u64>(&bytes[i * kEntryBytes]);
+    const u64 table = l1_[i] & kEntryOffsetMask;
+    if (table == 0) continue;
+    if (in_cluster(table) != 0) return damaged("L2 table {} at {} is not a cluster", i, table);
+    if (table >= file_->size_bytes())
+      return fail(
+          "{} is cut short: its L2 table {} lies beyond its end at {} bytes; copy or "
+          "download it again",
+          file_->path(), i, file_->size_bytes());
+    if (!read_only() && !metadata_.add(table >> header_.cluster_bits))
+      return damaged("L2 table {} at {} overlaps another table", i, table);
+  }
+  return {};
+}
+
+std::string Qcow2Image::describe() const {
+  std::string text =
+      fmt::format("{} (qcow2, {}", base_name(file_->path()),
+                  part_of_size_text(file_->allocated_bytes(), std::max<u64>(size_bytes(), 1)));
+  if (!header_.backing_file.empty()) text += ", on " + base_name(header_.backing_file);
+  if (!header_.snapshots.empty())
+    text += fmt::format(", {} internal snapshot{}", header_.snapshots.size(),
+                        header_.snapshots.size() == 1 ? "" : "s");
+  if (read_only()) text += ", read-only";
+  return text + ")";
+}
+
+Qcow2Image::Kind Qcow2Image::kind_of(u64 entry) const {
+  if ((entry & kEntryCompressed) != 0) return Kind::kCompressed;
+  if (header_.version >= 3 && (entry & kEntryZero) != 0) return Kind::kZero;
+  return (entry & kEntryOffsetMask) == 0 ? Kind::kUnallocated : Kind::kData;
+}
+
+// The longest stretch from `offset`, of at most `max_bytes`, that one transfer can serve.
+Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
+  const u64 cluster_bytes = header_.cluster_bytes();
+  Extent extent;
+  const u64 l1_entry = l1_[l1_index(offset)];
+  const u64 table = l1_entry & kEntryOffsetMask;
+  if (table == 0) {
+    const u64 covers = header_.l2_covers_bytes();
+    extent.length_bytes = std::min(max_bytes, covers - offset % covers);
+    return extent;
+  }
+  const u64 first = l2_index(offset);
+  const u64 per_slice = l2_.slice_bytes() / kEntryBytes;
+  const u64 wanted = header_.clusters_for(in_cluster(offset) + max_bytes);
+  const u64 count = std::min({kEntriesAtOnce, per_slice - first % per_slice, wanted});
+  u8 bytes[kEntriesAtOnce * kEntryBytes];
+  EMU_TRY(l2_.read(table + first * kEntryBytes, std::span(bytes).first(count * kEntryBytes)));
+
+  extent.entry = load_be<u64>(bytes);
+  extent.kind = kind_of(extent.entry);
+  const u64 host = extent.entry & kEntryOffsetMask;
+  if (extent.kind == Kind::kData) EMU_TRY(check_data(extent.entry));
+  u64 run = 1;
+  for (; run < count && extent.kind != Kind::kCompressed; ++run) {
+    const u64 next = load_be<u64>(bytes + run * kEntryBytes);
+    if (kind_of(next) != extent.kind) break;
+    if (extent.kind != Kind::kData) continue;
+    if ((next & kEntryOffsetMask) != host + run * cluster_bytes) break;
+    if (((next ^ extent.entry) & kEntryCopied) != 0 || !check_data(next)) break;
+  }
+  extent.host_offset = host + in_cluster(offset);
+  extent.in_place = extent.kind == Kind::kData && (extent.entry & l1_entry & kEntryCopied) != 0;
+  extent.length_bytes = std::min(max_bytes, run * cluster_bytes - in_cluster(offset));
+  return extent;
+}
+
+Result<void> Qcow2Image::check_data(u64 entry) const {
+  const u64 host = entry & kEntryOffsetMask;
+  if (in_cluster(host) != 0) return damaged("data at {} is not a cluster", host);
+  // A cluster may reach over the end of the file but not start there.
+  if (host >= file_->size_bytes()) return damaged("data at {} lies beyond the file's end", host);
+  return {};
+}
+
+Result<void> Qcow2Image::read(u64 offset, Pieces out) {
+  PieceCursor cursor(out);
+  const std::shared_lock lock(lock_);
+  for (u64 left = total_bytes(out); left != 0;) {
+    auto extent = find(offset, left);
+    if (!extent) return extent.error();
+    const auto part = cursor.take(extent->length_bytes);
+    EMU_TRY(read_extent(*extent, offset, part));
+    offset += extent->length_bytes;
+    left -= extent->length_bytes;
+  }
+  return {};
+}
+
+Result<void> Qcow2Image::read_extent(const Extent& extent, u64 offset, Pieces out) {
+  switch (extent.kind) {
+    case Kind::kData:
+      return file_->read(extent.host_offset, out);
+    case Kind::kCompressed:
+      return read_compressed(extent.entry, in_cluster(offset), out);
+    case Kind::kZero:
+      zero_pieces(out);
+      return {};
+    case Kind::kUnallocated:
+      return read_backing(offset, out);
+  }
+  return {};
+}
+
+// A backing image shorter than this one reads as zero beyond its end.
+Result<void> Qcow2Image::read_backing(u64 offset, Pieces out) {
+  if (!shows_backing(offset)) {
+    zero_pieces(out);
+    return {};
+  }
+  const u64 length = total_bytes(out);
+  const u64 inside = std::min(length, backing_->size_bytes() - offset);
+  PieceCursor cursor(out);
+  EMU_TRY(backing_->read(offset, cursor.take(inside)));
+  zero_pieces(cursor.take(length - inside));
+  return {};
+}
+
+// Compressed cluster descriptor: x = 62 - (cluster_bits - 8); bits 0..x-1 host offset (any byte),
+// bits x..61 number of further 512-byte sectors.
+Result<void> Qcow2Image::read_compressed(u64 entry, u64 inside, Pieces out) {
+  std::vector<u8> flat(total_bytes(out));
+  if (!unpacked_.read(entry, inside, flat)) {
+    const unsigned x = 62 - (header_.cluster_bits - 8);
+    const u64 host = bits(entry, 0, x);
+    const u64 sectors = bits(entry, x, 62 - x) + 1;
+    if (host >= file_->size_bytes())
+      return damaged("compressed data at {} lies beyond the file's end", host);
+    std::vector<u8> packed(sectors * 512 - (host & 511));
+    EMU_TRY(file_->read_flat(host, packed));
+    std::vector<u8> cluster(header_.cluster_bytes());
+    if (auto done = decompress(header_.compression_type, packed, cluster); !done)
+      return damaged("{} (at {})", done.error().message, host);
+    std::copy_n(cluster.begin() + static_cast<std::ptrdiff_t>(inside), flat.size(), flat.begin());
+    unpacked_.keep(entry, std::move(cluster));
+  }
+  copy_to_pieces(out, flat);
+  return {};
+}
+
+}  // namespace emu::qcow2

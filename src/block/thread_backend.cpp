@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small thread pool per disk.
+#include "block/thread_backend.h"
+
+#include <cerrno>
+
+#include "base/bits.h"
+#include "base/log.h"
+
+namespace emu {
+
+Result<void> check_request(const BlockRequest& request, u64 size_bytes, bool read_only) {
+  if (request.op == BlockOp::kFlush) return {};
+  const bool has_data = request.op == BlockOp::kRead || request.op == BlockOp::kWrite;
+  const u64 length = has_data ? total_bytes(request.buffers) : request.length_bytes;
+  if (!range_fits(request.offset_bytes, length, size_bytes))
+    return Error{EINVAL, fmt::format("{} bytes at {} lie outside the disk of {} bytes", length,
+                                     request.offset_bytes, size_bytes)};
+  if (request.op != BlockOp::kRead && read_only) return Error{EROFS, "the disk is read-only"};
+  return {};
+}
+
+Result<void> perform(DiskImage& image, const BlockRequest& request) {
+  switch (request.op) {
+    case BlockOp::kRead:
+      return image.read(request.offset_bytes, request.buffers);
+    case BlockOp::kWrite:
+      return image.write(request.offset_bytes, request.buffers);
+    case BlockOp::kFlush:
+      return image.flush();
+    case BlockOp::kDiscard:
+      return image.discard(request.offset_bytes, request.length_bytes);
+    case BlockOp::kWriteZeroes:
+      return image.write_zeroes(request.offset_bytes, request.length_bytes);
+  }
+  return Error{EINVAL, "unknown disk request"};
+}
+
+ThreadBackend::ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor,
+                             unsigned max_threads)
+    : image_(std::move(image)), executor_(executor), max_threads_(max_threads) {
+  EMU_CHECK(max_threads >= 1 && max_threads <= 64);
+}
+
+ThreadBackend::~ThreadBackend() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  has_work_.notify_all();
+  threads_.clear();  // joins
+  if (auto flushed = image_->flush(); !flushed)
+    log(LogLevel::kError, "block", "{}", flushed.error().message);
+}
+
+void ThreadBackend::submit(BlockRequest request, BlockCompletion done) {
+  if (auto valid = check_request(request, size_bytes(), read_only()); !valid) {
+    finish(std::move(done), valid.error());
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({std::move(request), std::move(done)});
+    if (queue_.size() > waiting_threads_ && threads_.size() < max_threads_)
+      threads_.emplace_back([this] { work(); });
+  }
+  has_work_.notify_one();
+}
+
+void ThreadBackend::drain() {
+  std::unique_lock lock(mutex_);
+  is_idle_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
+}
+
+void ThreadBackend::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    ++waiting_threads_;
+    has_work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    --waiting_threads_;
+    if (queue_.empty()) return;
+    Job job = std::move(queue_.front());
+    queue_.pop_front();
+    ++running_;
+    lock.unlock();
+    finish(std::move(job.done), perform(*image_, job.request));
+    lock.lock();
+    --running_;
+    if (queue_.empty() && running_ == 0) is_idle_.notify_all();
+  }
+}
+
+void ThreadBackend::finish(BlockCompletion done, Result<void> result) {
+  executor_.post([done = std::move(done), result = std::move(result)] { done(result); });
+}
+
+}  // namespace emu

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes a blocking DiskImage an asynchronous BlockBackend: a few threads per disk do the waiting,
+// so that no vCPU ever does.
+// Threads: submit() and drain() from any thread; completions through the Executor.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "block/block_backend.h"
+#include "block/disk_image.h"
+
+namespace emu {
+
+// EINVAL for a range outside the disk, EROFS for a write to a read-only disk.
+[[nodiscard]] Result<void> check_request(const BlockRequest& request, u64 size_bytes,
+                                         bool read_only);
+// Does the request now, after check_request(). Errors: the image's.
+[[nodiscard]] Result<void> perform(DiskImage& image, const BlockRequest& request);
+
+class ThreadBackend final : public BlockBackend {
+ public:
+  // Threads start when there is work for them, `max_threads` (1..64) at most.
+  ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor, unsigned max_threads);
+  // Finishes all submitted requests and flushes; completions are still posted.
+  ~ThreadBackend() override;
+
+  [[nodiscard]] u64 size_bytes() const override { return image_->size_bytes(); }
+  [[nodiscard]] bool read_only() const override { return image_->read_only(); }
+  [[nodiscard]] std::string describe() const override { return image_->describe(); }
+  void submit(BlockRequest request, BlockCompletion done) override;
+  void drain() override;
+
+ private:
+  struct Job {
+    BlockRequest request;
+    BlockCompletion done;
+  };
+  void work();
+  void finish(BlockCompletion done, Result<void> result);
+
+  std::unique_ptr<DiskImage> image_;
+  Executor& executor_;
+  unsigned max_threads_;
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable has_work_;
+  std::condition_variable is_idle_;
+  std::deque<Job> queue_;
+  u64 running_ = 0;
+  unsigned waiting_threads_ = 0;
+  bool stopping_ = false;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace emu
