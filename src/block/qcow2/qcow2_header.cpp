@@ -77,6 +77,7 @@ class HeaderReader {
   Result<void> parse_version_3() {
     header_length_ = kHeaderBytesV2;
     if (h_.version == 2) return {};
+    if (file_.size_bytes() < kHeaderBytesV3) return truncated("header");
     h_.incompatible = be64(kOffIncompatible);
     h_.compatible = be64(kOffCompatible);
     h_.autoclear = be64(kOffAutoclear);
@@ -190,6 +191,7 @@ class HeaderReader {
     const u64 count = be32(kOffSnapshotCount);
     if (count > kMaxSnapshots) return damaged("{} snapshots", count);
     u64 at = h_.snapshots_offset;
+    u64 end = at;
     for (u64 i = 0; i < count; ++i) {
       u8 entry[40];
       if (!range_fits(at, sizeof entry, file_.size_bytes())) return truncated("snapshot table");
@@ -199,11 +201,12 @@ class HeaderReader {
       h_.snapshots.push_back(l1);
       const u64 length =
           u64{40} + load_be<u32>(entry + 36) + load_be<u16>(entry + 12) + load_be<u16>(entry + 14);
+      end = at + length;  // the last one's padding may be missing
       at += align_up(length, 8);
       if (at - h_.snapshots_offset > 64 * kMiB) return damaged("snapshot table");
     }
     if (count == 0) return {};
-    h_.snapshots_bytes = at - h_.snapshots_offset;
+    h_.snapshots_bytes = end - h_.snapshots_offset;
     return check_table("snapshot table", h_.snapshots_offset, h_.snapshots_bytes);
   }
 

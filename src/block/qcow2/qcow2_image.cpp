@@ -27,10 +27,9 @@ Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, Header header,
           TableCache::WriteBack::kOnlyWhenTold),
       refcounts_(*file_, header_, metadata_) {}
 
-template <class... A>
-Error Qcow2Image::damaged(fmt::format_string<A...> what, A&&... a) const {
+Error Qcow2Image::damaged_text(const std::string& what) const {
   return Error{EIO, fmt::format("{} is damaged: {}; try: qemu-img check -r all {}", file_->path(),
-                                fmt::format(what, std::forward<A>(a)...), file_->path())};
+                                what, file_->path())};
 }
 
 Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> file, Header header,

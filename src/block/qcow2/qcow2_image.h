@@ -61,8 +61,11 @@ class Qcow2Image final : public DiskImage {
   Qcow2Image(std::unique_ptr<ByteFile> file, Header header, std::unique_ptr<DiskImage> backing);
   Result<void> load();
   Result<void> load_l1();
+  [[nodiscard]] Error damaged_text(const std::string& what) const;
   template <class... A>
-  Error damaged(fmt::format_string<A...> what, A&&... a) const;
+  [[nodiscard]] Error damaged(fmt::format_string<A...> what, A&&... a) const {
+    return damaged_text(fmt::format(what, std::forward<A>(a)...));
+  }
 
   // Lookup (either lock).
   [[nodiscard]] Kind kind_of(u64 entry) const;

@@ -133,7 +133,7 @@ class Repair {
   Result<void> store_counts() {
     const u64 end_of_file = h_.clusters_for(file_.size_bytes());
     u64 place = std::max<u64>(counts_.size(), end_of_file);
-    const u64 end = std::max(place, std::min(refcounts_.covered_clusters(), kMaxCountedClusters));
+    const u64 end = std::max(place, std::min(refcounts_.end_of_counts(), kMaxCountedClusters));
     for (u64 c = 0; c < end; ++c) {
       auto now = refcounts_.count(c);
       if (!now) return now.error();

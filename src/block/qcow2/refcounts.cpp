@@ -48,6 +48,11 @@ u64 Refcounts::max_count() const {
   return low_mask(1u << order_);
 }
 
+u64 Refcounts::end_of_counts() const {
+  const auto last = std::find_if(table_.rbegin(), table_.rend(), [](u64 e) { return e != 0; });
+  return static_cast<u64>(table_.rend() - last) * entries_per_block_;
+}
+
 u64 Refcounts::decode(const u8* bytes, u64 cluster) const {
   switch (order_) {
     case 3:

@@ -34,8 +34,8 @@ class Refcounts {
   [[nodiscard]] bool dirty() const { return table_dirty_ || cache_.dirty_slices() != 0; }
 
   [[nodiscard]] u64 max_count() const;
-  // Clusters the current table can describe.
-  [[nodiscard]] u64 covered_clusters() const { return table_.size() * entries_per_block_; }
+  // No cluster from this one on has a count other than 0.
+  [[nodiscard]] u64 end_of_counts() const;
   [[nodiscard]] const std::vector<u64>& table() const { return table_; }
   // Clusters of an outgrown table, to be released once commit() has succeeded; call takes them.
   [[nodiscard]] std::vector<u64> take_outgrown() { return std::exchange(outgrown_, {}); }
