@@ -8,7 +8,6 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "EMU   ", "EMUPC   ", 1)
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A03"))
-            Name (_ADR, Zero)
             Name (_UID, Zero)
             Name (_BBN, Zero)
 

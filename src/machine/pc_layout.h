@@ -23,8 +23,8 @@ inline constexpr u64 kHighMemoryBase = 0x100000000;
 inline constexpr u64 kPciConfiguredBase = 0xe0000000;  // first BAR that direct boot assigns
 
 // Ports.
-inline constexpr u16 kPmBase = 0x600;       // PIIX4 power management
-inline constexpr u16 kGpeBase = 0x60c;      // its general-purpose events (PMBASE + 0Ch)
+inline constexpr u16 kPmBase = 0x600;   // PIIX4 power management
+inline constexpr u16 kGpeBase = 0x60c;  // its general-purpose events (PMBASE + 0Ch)
 inline constexpr u16 kSmbusBase = 0x700;
 inline constexpr u16 kApmControlPort = 0xb2;
 inline constexpr u8 kAcpiEnableCommand = 0xf1, kAcpiDisableCommand = 0xf0;

@@ -20,12 +20,12 @@ constexpr char kOemId[7] = "EMU   ";
 constexpr char kOemTableId[9] = "EMUPC   ";
 
 // FADT offsets (ACPI 6.4 table 5.9) and contents.
-constexpr u32 kFadtBytes = 244;  // revision 3
-constexpr u32 kFadtFlags = (1u << 0) |   // WBINVD works
-                           (1u << 2) |   // C1 on all processors
-                           (1u << 5) |   // no fixed sleep button
-                           (1u << 7) |   // the RTC cannot wake from S4
-                           (1u << 10);   // the reset register is there
+constexpr u32 kFadtBytes = 244;         // revision 3
+constexpr u32 kFadtFlags = (1u << 0) |  // WBINVD works
+                           (1u << 2) |  // C1 on all processors
+                           (1u << 5) |  // no fixed sleep button
+                           (1u << 7) |  // the RTC cannot wake from S4
+                           (1u << 10);  // the reset register is there
 
 std::span<const u8> characters(const char* text, std::size_t length) {
   return {reinterpret_cast<const u8*>(text), length};
@@ -80,8 +80,8 @@ u32 AcpiTables::add_facs() {  // first: it wants 64-byte alignment, as does the 
 
 u32 AcpiTables::add_dsdt() {
   tables_.align(16);
-  const u32 start = tables_.append(std::span(kDsdtAml));
-  tables_.add_checksum(start + kChecksumAt, start, static_cast<u32>(std::size(kDsdtAml)));
+  const u32 start = tables_.append(dsdt_aml());
+  tables_.add_checksum(start + kChecksumAt, start, static_cast<u32>(dsdt_aml().size()));
   return start;
 }
 
@@ -199,8 +199,7 @@ void AcpiTables::add_rsdp(u32 rsdt, u32 xsdt) {
 }
 
 std::vector<u8> AcpiTables::loader_script() const {
-  const std::array<TableBlob::Placement, 2> placements{
-      {{&rsdp_, 16, true}, {&tables_, 64, false}}};
+  const std::array<TableBlob::Placement, 2> placements{{{&rsdp_, 16, true}, {&tables_, 64, false}}};
   return TableBlob::loader_script(placements);
 }
 

@@ -2,11 +2,12 @@
 // The DSDT, compiled from firmware/acpi/dsdt.asl by iasl while building.
 #pragma once
 
+#include <span>
+
 #include "base/types.h"
 
 namespace emu {
 
-#include "firmware/acpi/dsdt.hex"
-inline constexpr const auto& kDsdtAml = dsdt_aml_code;
+[[nodiscard]] std::span<const u8> dsdt_aml();
 
 }  // namespace emu

@@ -31,7 +31,9 @@ class LoaderCommand {
     at_ += sizeof value;
     return *this;
   }
-  void append_to(std::vector<u8>& out) const { out.insert(out.end(), bytes_.begin(), bytes_.end()); }
+  void append_to(std::vector<u8>& out) const {
+    out.insert(out.end(), bytes_.begin(), bytes_.end());
+  }
 
  private:
   std::array<u8, kBytes> bytes_{};
