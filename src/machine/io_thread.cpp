@@ -87,9 +87,10 @@ void IoThread::loop() {
     u64 wait_ns = 0;
     {
       const std::lock_guard guard(machine_lock_);
-      if (!run_posted() && stop_) return;
+      const bool worked = run_posted();
+      if (!worked && stop_) return;
       clock_.fire_due();
-      wait_ns = clock_.next_wait_ns();
+      wait_ns = worked ? 0 : clock_.next_wait_ns();  // work may have posted more, or asked to stop
     }
     sleep(wait_ns);
   }
