@@ -10,13 +10,14 @@
 
 namespace emu {
 
-// A picture, 0x00RRGGBB per pixel, rows top to bottom.
+// A picture, 0x00RRGGBB per pixel, rows top to bottom. Whoever looks keeps one Frame and has it
+// brought up to date again and again; several may look at one source.
 struct Frame {
   u32 width = 0;
   u32 height = 0;
   std::vector<u32> pixels;                  // width * height
-  u32 changed_top = 0, changed_bottom = 0;  // rows [top, bottom) that differ from the last frame
-  bool operator==(const Frame&) const = default;
+  u32 changed_top = 0, changed_bottom = 0;  // rows [top, bottom) that the last render() redrew
+  u64 sequence = 0;                         // the source's: how recent the picture is; 0: not drawn
 };
 
 // A text screen, for terminals: cells of code-page-437 character and VGA attribute.
