@@ -30,15 +30,15 @@ struct TlbSet {
 // page) pair, 0 is invalid.
 inline constexpr unsigned kItlbEntries = 256;
 
-// Target cache of indirect jumps and returns.
+// Target cache of indirect jumps and returns: one slot per translation mode in use (the runtime
+// assigns them), direct mapped by the low bits of RIP. Entry 0 never hits: an exit request makes
+// every lookup use it.
 inline constexpr unsigned kJumpCacheBits = 12;
 inline constexpr unsigned kJumpCacheEntries = 1u << kJumpCacheBits;
-struct JumpCacheEntry {
-  u64 rip;      // ~0: empty
-  u32 page_id;  // must equal the execute TLB's id for the page
-  u32 mode;     // TranslationMode::packed()
-  const u8* code;
-  u64 reserved;
+inline constexpr unsigned kJumpCacheSlots = 16;
+struct JumpCacheSlot {
+  u64 negated_rip[kJumpCacheEntries];  // -RIP, so that a flag-free sum of zero is a hit; 1: empty
+  const u8* code[kJumpCacheEntries];
 };
 
 // Everything generated code reaches as gs:[offset]. Standard layout; guest registers live in host
@@ -47,17 +47,18 @@ struct alignas(4096) VcpuFrame {
   CpuState cpu;
 
   u64 host_stack_pointer = 0;  // RSP at entry into generated code
-  u64 saved_host_mxcsr = 0;
-  VcpuFrame* self = nullptr;  // this
-  void* owner = nullptr;      // the runtime's vCPU object
-  u64 poll_pointer = 0;       // polls load a byte from here; points to no memory when an
-                              // exit is requested
+  VcpuFrame* self = nullptr;   // this
+  void* owner = nullptr;       // the runtime's vCPU object
+  u64 poll_pointer = 0;        // polls load a byte from here; points to no memory when an
+                               // exit is requested
   u64 tlb_index_mask = u64{kTlbEntries - 1} << 12;  // for pext
   u64 jump_index_mask = 0;  // for pext; 0 while an exit is requested: entry 0 never hits
   u32 mode = 0;             // TranslationMode::packed() of the running code
   u32 exit_argument = 0;
   u64 exit_address = 0;  // slow path: linear address; faults: host PC
   u64 spill[8] = {};     // scratch for generated code
+  u64 stub_flags = 0;    // scratch for stubs: LAHF/SETO image
+  u64 leave_reason = 0;  // set by C++ called from a block: do not return to it
   // Offsets below these may be read/written through the segment without further checks: an access
   // of n bytes at `offset` is fine if offset + n <= the value (2^32 at most; 0: always ask
   // system_check_segment). Maintained by the runtime whenever a segment changes; used outside
@@ -68,8 +69,8 @@ struct alignas(4096) VcpuFrame {
   alignas(64) u8 bounce[192];          // page-crossing and MMIO accesses: 64-byte slot + alignment
 
   alignas(64) u32 itlb_id[kItlbEntries];
-  alignas(64) JumpCacheEntry jump_cache[kJumpCacheEntries];
   alignas(4096) TlbSet tlb[kMemorySets];
+  alignas(4096) JumpCacheSlot jump_cache[kJumpCacheSlots];
 };
 
 // Displacements from GS.

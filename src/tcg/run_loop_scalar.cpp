@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of a vCPU's life that runs with the guest's vector registers live: dispatch, events,
+// faults, and what stubs call.
+// Source: Intel SDM vol. 3 6.9 (event priorities), 17.3.1.4 (single step), 6.8.3 (shadows).
+#include "base/bits.h"
+#include "cpu/debug_registers.h"
+#include "cpu/delivery.h"
+#include "cpu/smm.h"
+#include "cpu/xsave_layout.h"
+#include "tcg/tcg_cpu.h"
+
+namespace emu {
+namespace {
+
+constexpr u64 kOffsetMask = kPageBytes - 1;
+constexpr u64 kExecValid = 2;
+constexpr u64 kJumpIndexMask = kJumpCacheEntries - 1;
+constexpr u64 kPollTrap = 8;  // an address no process has
+
+u32 flags_from_stub(u64 image) {
+  return static_cast<u32>(((image >> 8) & 0xd5) | ((image & 1) << 11));
+}
+
+bool flat(const Segment& s, bool code) {
+  return s.base == 0 && s.limit == 0xffffffff && s.usable() &&
+         (code || (s.attributes & (kSegCode | kSegWritable | kSegExpandDown)) == kSegWritable);
+}
+
+}  // namespace
+
+void TcgCpu::save_vectors() noexcept {
+  if (vectors_saved_) return;
+  const u32 low = static_cast<u32>(xsave_mask_);
+  const u32 high = static_cast<u32>(xsave_mask_ >> 32);
+  constexpr u32 kMxcsr = kMxcsrReset;
+  asm volatile(
+      "xsaveopt64 %0\n\t"
+      "fninit\n\t"
+      "ldmxcsr %3\n\t"
+      "vzeroupper"
+      : "+m"(frame_->cpu.xsave)
+      : "a"(low), "d"(high), "m"(kMxcsr)
+      : "memory");
+  vectors_saved_ = true;
+}
+
+void TcgCpu::restore_vectors() noexcept {
+  if (!vectors_saved_) return;
+  const u32 low = static_cast<u32>(xsave_mask_);
+  const u32 high = static_cast<u32>(xsave_mask_ >> 32);
+  asm volatile("xrstor64 %0" : : "m"(frame_->cpu.xsave), "a"(low), "d"(high) : "memory");
+  vectors_saved_ = false;
+}
+
+void TcgCpu::take_flags_from_stub() noexcept {
+  CpuState& s = frame_->cpu;
+  s.rflags = (s.rflags & ~kFlagsArithmetic) | flags_from_stub(frame_->stub_flags);
+}
+
+void TcgCpu::set_rip_at(const u8* pc) noexcept {
+  const InstructionAt at = engine_.cache().instruction_at(pc);
+  if (at.block != nullptr) frame_->cpu.rip = at.rip;
+}
+
+void TcgCpu::fault(const Fault& f) noexcept {
+  ++counters_.faults;
+  deliver_fault(core_, f);
+  delivered_ = true;
+  mode_stale_ = true;
+  leave();
+}
+
+u64 TcgCpu::engine_tsc() const noexcept {
+  return __builtin_ia32_rdtsc() + tsc_bias_;
+}
+
+u64 TcgCpu::linear_rip() const noexcept {
+  const CpuState& s = frame_->cpu;
+  return mode_.code64() ? s.rip : (s.segments[kCs].base + s.rip) & 0xffffffff;
+}
+
+TranslationMode TcgCpu::compute_mode() noexcept {
+  const CpuState& s = frame_->cpu;
+  TranslationMode m;
+  const Segment& cs = s.segments[kCs];
+  const Segment& ss = s.segments[kSs];
+  const bool code64 = s.code64();
+  const auto size_of = [](const Segment& g) {
+    return static_cast<u32>((g.attributes & kSegBig) != 0 ? CodeSize::k32 : CodeSize::k16);
+  };
+  m.code_size = (code64 ? static_cast<u32>(CodeSize::k64) : size_of(cs)) & 3;
+  m.stack_size = (code64 ? static_cast<u32>(CodeSize::k64) : size_of(ss)) & 3;
+  m.cpl = s.cpl() & 3;
+  m.memory_set = set_for(Privilege::kCurrent) & 3;
+  m.protected_mode = s.protected_mode();
+  m.vm86 = s.protected_mode() && s.vm86();
+  m.long_mode = s.long_mode();
+  m.smm = s.smm;
+  if (code64) {
+    m.flat_segments = (1u << kEs) | (1u << kCs) | (1u << kSs) | (1u << kDs);
+  } else {
+    u32 flats = 0;
+    for (unsigned i = 0; i < kSegmentCount; ++i) {
+      if (flat(s.segments[i], i == kCs)) flats |= 1u << i;
+    }
+    m.flat_segments = flats & 63;
+  }
+  const bool step = (s.rflags & kFlagTf) != 0 || s.interrupt_shadow;
+  const bool data_break = has_data_breakpoints(s);
+  m.always_slow =
+      data_break || ((s.cr0 & kCr0Am) != 0 && (s.rflags & kFlagAc) != 0 && s.cpl() == 3);
+  m.single_step = step || data_break || has_code_breakpoints(s);
+  m.fpu_em = (s.cr0 & kCr0Em) != 0;
+  m.fpu_ts = (s.cr0 & kCr0Ts) != 0;
+  m.fpu_mp = (s.cr0 & kCr0Mp) != 0;
+  m.osfxsr = (s.cr4 & kCr4Osfxsr) != 0;
+  const u64 xcr0 = (s.cr4 & kCr4Osxsave) != 0 ? s.xcr0 : 0;
+  m.avx = (xcr0 & (kXcr0Sse | kXcr0Avx)) == (kXcr0Sse | kXcr0Avx);
+  m.avx512 = m.avx && (xcr0 & kXcr0Avx512) == kXcr0Avx512;
+  m.umip = (s.cr4 & kCr4Umip) != 0;
+  m.tsd = (s.cr4 & kCr4Tsd) != 0;
+  m.iopl_ok = s.cpl() <= ((s.rflags & kFlagIopl) >> 12) && !m.vm86;
+  m.fsgsbase = (s.cr4 & kCr4Fsgsbase) != 0;
+  mode_stale_ = false;
+  if (!code64) update_segment_limits();
+  if (m.packed() != mode_.packed()) {
+    if (!code64 && mode_.code64()) {
+      for (unsigned r = 0; r < 8; ++r) frame_->cpu.gpr[r] &= 0xffffffff;
+    }
+    jump_slot_ = kJumpCacheSlots + 1;  // look it up when it is needed
+  }
+  mode_ = m;
+  frame_->mode = m.packed();
+  return m;
+}
+
+// The ranges that generated code may access without asking; see VcpuFrame::segment_read_limit.
+void TcgCpu::update_segment_limits() noexcept {
+  const CpuState& s = frame_->cpu;
+  for (unsigned i = 0; i < kSegmentCount; ++i) {
+    const Segment& g = s.segments[i];
+    const bool code = (g.attributes & kSegCode) != 0;
+    const bool expand_down = !code && (g.attributes & kSegExpandDown) != 0;
+    const bool fine = g.usable() && !expand_down;
+    const bool plain = !s.protected_mode() || s.vm86();
+    const u64 end = u64{g.limit} + 1;
+    frame_->segment_read_limit[i] =
+        fine && (plain || !code || (g.attributes & kSegReadable) != 0) ? end : 0;
+    frame_->segment_write_limit[i] =
+        fine && (plain || (!code && (g.attributes & kSegWritable) != 0)) ? end : 0;
+  }
+}
+
+// Fills the execute TLB for `linear`; false leaves fetch_fault_ or fetch_uncached_.
+bool TcgCpu::fill_exec(u64 linear, unsigned index) noexcept {
+  const bool user = mode_.cpl == 3;
+  const u64 page = linear & ~kOffsetMask;
+  PageAccess access;
+  access.fetch = true;
+  access.user = user;
+  PageTranslation t;
+  fetch_uncached_ = false;
+  fetch_fault_ = walk_page(core_, LinearAddr{linear}, access, t);
+  if (fetch_fault_) return false;
+  const u64 phys = t.physical.value & ~kOffsetMask;
+  const FlatRange* range = find_range(phys);
+  if (range == nullptr || range->ram == nullptr || !range->contains(phys + kOffsetMask)) {
+    fetch_uncached_ = true;
+    return false;
+  }
+  ExecInfo& x = exec_info_[index];
+  x.linear_page = page | kExecValid | (user ? 1 : 0);
+  x.host = range->host(phys);
+  x.ram = range->ram;
+  x.ram_page = (range->ram_offset + (phys - range->start)) / kPageBytes;
+  x.global = t.global;
+  x.large = t.page_bytes > kPageBytes;
+  const u64 key = page | (user ? 1 : 0);
+  PageIdEntry& id = page_ids_[((page >> 12) ^ (page >> 22)) & (kPageIdCacheEntries - 1)];
+  if (id.linear != key || id.host != x.host) {
+    save_vectors();
+    id = {key, x.host, engine_.page_id(key, x.host)};
+  }
+  frame_->itlb_id[index] = id.id;
+  return true;
+}
+
+// The block at cpu.rip in the current mode; null with fetch_fault_, fetch_uncached_, or neither
+// (to be translated).
+TranslatedBlock* TcgCpu::lookup_block() noexcept {
+  const CpuState& s = frame_->cpu;
+  const u64 linear = linear_rip();
+  fetch_fault_ = Fault::none();
+  fetch_uncached_ = false;
+  if (mode_.code64() ? !is_canonical(linear) : s.rip > s.segments[kCs].limit) {
+    fetch_fault_ = Fault::gp();
+    return nullptr;
+  }
+  const unsigned index = static_cast<unsigned>((linear >> 12) & (kItlbEntries - 1));
+  const ExecInfo& x = exec_info_[index];
+  const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode_.cpl == 3 ? 1 : 0);
+  if (x.linear_page != tag && !fill_exec(linear, index)) return nullptr;
+  return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, mode_.packed()});
+}
+
+void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
+  if (mode_.single_step || !engine_.options().jump_cache) return;
+  const unsigned index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
+  if (index == 0 || jump_log_count_ == kJumpLogEntries) {
+    if (index == 0) return;
+    flush_jump_cache(true);
+  }
+  if (jump_slot_ > kJumpCacheSlots) {
+    save_vectors();
+    jump_slot_ = engine_.jump_slot(mode_.packed());
+  }
+  if (jump_slot_ == kJumpCacheSlots) return;
+  JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
+  if (slot.negated_rip[index] == 1) {
+    jump_log_[jump_log_count_++] = jump_slot_ * kJumpCacheEntries + index;
+  }
+  const u64 page = block.key.rip >> 12;
+  jump_pages_[page & 63] |= u64{1} << ((page >> 6) & 63);
+  slot.code[index] = block.code;
+  slot.negated_rip[index] = u64{0} - block.key.rip;
+}
+
+void TcgCpu::drop_jump_cache(const TranslatedBlock& block) noexcept {
+  const auto index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
+  for (JumpCacheSlot& slot : frame_->jump_cache) {
+    if (slot.code[index] == block.code) {
+      __atomic_store_n(&slot.negated_rip[index], u64{1}, __ATOMIC_RELEASE);
+    }
+  }
+}
+
+void TcgCpu::forget_code() noexcept {
+  for (unsigned i = 0; i < kItlbEntries; ++i) {
+    exec_info_[i].linear_page = 1;
+    frame_->itlb_id[i] = 0;
+  }
+  for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
+  for (u32 i = 0; i < jump_log_count_; ++i) {
+    const u32 at = jump_log_[i];
+    frame_->jump_cache[at / kJumpCacheEntries].negated_rip[at % kJumpCacheEntries] = 1;
+    frame_->jump_cache[at / kJumpCacheEntries].code[at % kJumpCacheEntries] = nullptr;
+  }
+  jump_log_count_ = 0;
+  jump_slot_ = kJumpCacheSlots + 1;
+}
+
+TcgCpu::Service TcgCpu::stop_for(Service service) noexcept {
+  save_vectors();
+  in_code_.store(false, std::memory_order_seq_cst);
+  return service;
+}
+
+void TcgCpu::rearm_polls() noexcept {
+  const u64 good = reinterpret_cast<u64>(poll_byte_);
+  if (__atomic_load_n(&frame_->poll_pointer, __ATOMIC_SEQ_CST) == good &&
+      __atomic_load_n(&frame_->jump_index_mask, __ATOMIC_SEQ_CST) == kJumpIndexMask) {
+    return;
+  }
+  __atomic_store_n(&frame_->poll_pointer, good, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&frame_->jump_index_mask, kJumpIndexMask, __ATOMIC_SEQ_CST);
+}
+
+void TcgCpu::request_exit(u32 request) noexcept {
+  requests_.fetch_or(request, std::memory_order_seq_cst);
+  __atomic_store_n(&frame_->poll_pointer, kPollTrap, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&frame_->jump_index_mask, u64{0}, __ATOMIC_SEQ_CST);
+}
+
+bool TcgCpu::take_requests(Service& service) noexcept {
+  const u32 requests = requests_.load(std::memory_order_seq_cst);
+  if (requests == 0) return false;
+  if ((requests & kRequestPark) != 0) {
+    requests_.fetch_and(~kRequestPark, std::memory_order_seq_cst);
+    service = Service::kPark;
+    return true;
+  }
+  if ((requests & (kRequestKick | kRequestFlush | kRequestInit | kRequestSipi)) != 0) {
+    service = Service::kRequests;
+    return true;
+  }
+  if ((requests & kRequestWriteFlush) != 0) {
+    requests_.fetch_and(~kRequestWriteFlush, std::memory_order_seq_cst);
+    for (u32 i = 0; i < fill_count_; ++i) {
+      const u32 at = fill_log_[i];
+      frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] = kTlbInvalidTag;
+    }
+  }
+  CpuState& s = frame_->cpu;
+  if ((requests & kRequestNmi) != 0) {
+    requests_.fetch_and(~kRequestNmi, std::memory_order_seq_cst);
+    s.nmi_pending = true;
+  }
+  if ((requests & kRequestSmi) != 0) {
+    requests_.fetch_and(~kRequestSmi, std::memory_order_seq_cst);
+    s.smi_pending = true;
+  }
+  return false;
+}
+
+// Delivers the pending event of highest priority, if the state lets it.
+void TcgCpu::take_interrupts() noexcept {
+  CpuState& s = frame_->cpu;
+  if (s.activity == Activity::kShutdown || s.activity == Activity::kWaitForSipi) return;
+  if (s.smi_pending && !s.smm && !s.interrupt_shadow) {
+    s.smi_pending = false;
+    save_vectors();
+    bus_->smm_changed(true);
+    refresh_view();
+    flush_tlb(true);
+    enter_smm(core_);
+    s.activity = Activity::kRunning;
+    mode_stale_ = true;
+    apply_effects();
+  }
+  if (s.nmi_pending && !s.nmi_blocked && !s.interrupt_shadow) {
+    s.nmi_pending = false;
+    deliver_nmi(core_, false);
+    mode_stale_ = true;
+  }
+  if (interrupt_line_.load(std::memory_order_acquire) && can_take_interrupt(s)) {
+    save_vectors();
+    if (const auto vector = bus_->acknowledge_interrupt()) {
+      ++counters_.interrupts;
+      deliver_interrupt(core_, *vector, false);
+      mode_stale_ = true;
+    }
+  }
+}
+
+// Runs `block` (and whatever it is linked to) with single-step and breakpoint bookkeeping.
+void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
+  CpuState& s = frame_->cpu;
+  const bool step = mode_.single_step;
+  const bool trap = step && (s.rflags & kFlagTf) != 0;
+  const u64 resume = s.rflags & kFlagRf;
+  if (step) {
+    s.interrupt_shadow = false;
+    mode_stale_ = true;
+    debug_pending_ = 0;
+  }
+  delivered_ = false;
+  restore_vectors();
+  const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
+  link_id_ = 0;
+  if (reason == LeaveReason::kLink) {
+    const ExitRecord& exit = engine_.cache().exit(frame_->exit_argument);
+    s.rip = wrap_rip(exit.target_rip);
+    if (exit.to == nullptr && !step && engine_.options().chain) link_id_ = frame_->exit_argument;
+  }
+  if (!step || delivered_) return;
+  if (resume != 0) s.rflags &= ~kFlagRf;
+  if (trap || debug_pending_ != 0) {
+    deliver_fault(core_, debug_fault((trap ? kDr6Bs : 0) | debug_pending_));
+  }
+}
+
+TcgCpu::Service TcgCpu::loop() noexcept {
+  in_code_.store(true, std::memory_order_seq_cst);
+  if (engine_.exclusive_wanted()) return stop_for(Service::kPark);
+  CpuState& s = frame_->cpu;
+  for (;;) {
+    ++counters_.loop_turns;
+    rearm_polls();
+    Service service{};
+    if (take_requests(service)) return stop_for(service);
+    if (s.nmi_pending || s.smi_pending || interrupt_line_.load(std::memory_order_acquire)) {
+      take_interrupts();
+    }
+    if (s.activity != Activity::kRunning) return stop_for(Service::kHalted);
+    if (mode_stale_) compute_mode();
+    if (mode_.single_step && (s.rflags & kFlagRf) == 0) {
+      if (const u64 hit = match_code_breakpoint(s, LinearAddr{linear_rip()})) {
+        deliver_fault(core_, debug_fault(hit));
+        mode_stale_ = true;
+        continue;
+      }
+    }
+    TranslatedBlock* block = lookup_block();
+    if (fetch_fault_) {
+      ++counters_.faults;
+      deliver_fault(core_, fetch_fault_);
+      mode_stale_ = true;
+      continue;
+    }
+    if (block == nullptr) return stop_for(Service::kTranslate);
+    cache_jump(*block);
+    run_block(*block);
+    if (link_id_ != 0) return stop_for(Service::kLink);
+  }
+}
+
+void TcgCpu::apply_effects() noexcept {
+  const u32 effects = core_.effects;
+  core_.effects = 0;
+  if (effects == 0) return;
+  mode_stale_ = true;
+  if ((effects & (kEffectFlushAll | kEffectPagingMode)) != 0) {
+    flush_tlb(true);
+  } else if ((effects & (kEffectFlushPcid | kEffectFlushNonGlobal | kEffectAddressSpace)) != 0) {
+    flush_tlb(false);
+  } else if ((effects & kEffectFlushPage) != 0) {
+    flush_page(core_.flush_page.value);
+  }
+  if ((effects & kEffectSmm) != 0) {
+    save_vectors();
+    bus_->smm_changed(frame_->cpu.smm);
+    refresh_view();
+    flush_tlb(true);
+  }
+}
+
+void TcgCpu::on_system(const SystemCall& call) noexcept {
+  ++counters_.system_calls;
+  CpuState& s = frame_->cpu;
+  s.rip = call.rip;
+  next_rip_ = wrap_rip(call.rip + call.length);
+  transferred_ = false;
+  const u64 invalidations = engine_.invalidation_count();
+  call.handler(*this, call);
+  if (core_.effects != 0) apply_effects();
+  if (frame_->leave_reason != 0) {
+    mode_stale_ = true;
+    return;
+  }
+  if (call.ends_block || transferred_ || engine_.invalidation_count() != invalidations ||
+      (requests_.load(std::memory_order_relaxed) & kRequestFlush) != 0) {
+    if (!transferred_) s.rip = next_rip_;
+    mode_stale_ = true;
+    leave();
+    return;
+  }
+  if (vectors_saved_) restore_vectors();
+}
+
+void TcgCpu::on_raise(u32 what, const u8* return_address) noexcept {
+  set_rip_at(return_address - 1);
+  Fault f;
+  f.vector = static_cast<u8>(what);
+  f.has_error_code = ((what >> 8) & 1) != 0;
+  f.error_code = what >> 16;
+  fault(f);
+}
+
+const u8* TcgCpu::redirect_host_fault(const u8* pc, u32 trap) noexcept {
+  if (!engine_.cache().code().contains(pc)) return nullptr;
+  const TranslatedBlock* block = engine_.cache().block_at(pc);
+  if (block == nullptr) return nullptr;
+  const auto offset = static_cast<u32>(pc - block->code);
+  for (std::size_t i = 0, n = block->polls.size(); i < n; ++i) {
+    if (block->polls[i].host_offset == offset) return block->code + block->polls[i].cold_offset;
+  }
+  frame_->exit_address = reinterpret_cast<u64>(pc);
+  frame_->exit_argument = trap;
+  return engine_.stubs().host_fault;
+}
+
+void TcgCpu::on_host_fault() noexcept {
+  set_rip_at(reinterpret_cast<const u8*>(frame_->exit_address));
+  switch (frame_->exit_argument) {
+    case kVectorDe:
+    case kVectorMf:
+    case kVectorXm:
+    case kVectorUd:
+      return fault(Fault::plain(static_cast<Vector>(frame_->exit_argument)));
+    case kVectorGp:
+      return fault(Fault::gp());
+    case kVectorAc:
+      return fault(Fault::with_code(kVectorAc, 0));
+    default:
+      host_memory_failed_ = true;
+      request_exit(kRequestKick);
+      leave();
+  }
+}
+
+u64 TcgCpu::guest_fip(u64 host_pc) const noexcept {
+  const auto* pc = reinterpret_cast<const u8*>(host_pc);
+  if (!engine_.cache().code().contains(pc)) return 0;
+  return engine_.cache().instruction_at(pc).rip;
+}
+
+}  // namespace emu

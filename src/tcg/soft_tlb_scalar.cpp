@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: Apache-2.0
+// The soft TLB: filling, flushing, and the slow path of generated loads and stores.
+// Source: Intel SDM vol. 3 4.10 (what may be cached and what flushes it).
+#include "base/bits.h"
+#include "cpu/debug_registers.h"
+#include "tcg/scalar_copy.h"
+#include "tcg/tcg_cpu.h"
+
+namespace emu {
+namespace {
+
+constexpr u64 kOffsetMask = kPageBytes - 1;
+constexpr u64 kLargeShift = 21;
+constexpr u64 kGiantShift = 30;
+
+unsigned tlb_index(u64 linear) {
+  return static_cast<unsigned>((linear >> 12) & (kTlbEntries - 1));
+}
+
+}  // namespace
+
+const FlatRange* TcgCpu::find_range(u64 phys) noexcept {
+  if (last_range_ != nullptr && last_range_->contains(phys)) return last_range_;
+  const auto ranges = view_->ranges();
+  std::size_t low = 0;
+  std::size_t high = ranges.size();
+  while (low < high) {
+    const std::size_t middle = (low + high) / 2;
+    if (ranges[middle].start <= phys) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == 0 || !ranges[low - 1].contains(phys)) return nullptr;
+  last_range_ = &ranges[low - 1];
+  return last_range_;
+}
+
+void TcgCpu::log_fill(unsigned set, unsigned index) noexcept {
+  TlbInfo& e = tlb_info_[set * kTlbEntries + index];
+  if (e.logged) return;
+  e.logged = true;
+  fill_log_[fill_count_++] = set * kTlbEntries + index;
+}
+
+TlbInfo* TcgCpu::resolve(u64 linear, unsigned set, bool write, bool implicit,
+                         Fault& fault) noexcept {
+  const u64 page = linear & ~kOffsetMask;
+  const unsigned index = tlb_index(linear);
+  TlbInfo& e = tlb_info_[set * kTlbEntries + index];
+  if (e.linear_page == page && (write ? e.writable : e.readable)) return &e;
+
+  PageTranslation t;
+  PageAccess access;
+  access.write = write;
+  access.user = set == static_cast<unsigned>(MemorySet::kUser);
+  access.implicit = implicit;
+  fault = walk_page(core_, LinearAddr{linear}, access, t);
+  if (fault) return nullptr;
+  ++counters_.tlb_fills;
+  const bool logged = e.logged;
+  e.linear_page = page;
+  e.phys_page = t.physical.value & ~kOffsetMask;
+  e.readable = t.readable;
+  e.writable = t.writable;
+  e.global = t.global;
+  e.large = t.page_bytes > kPageBytes;
+  e.logged = logged;
+  e.host = nullptr;
+  e.ram = nullptr;
+  e.ram_writable = false;
+  if (e.large) {
+    const u64 hash = linear >> kLargeShift;
+    large_regions_[hash & 63] |= u64{1} << ((hash >> 6) & 63);
+    giant_pages_ = giant_pages_ || t.page_bytes > (u64{1} << 22);
+  }
+  const FlatRange* range = find_range(e.phys_page);
+  if (range != nullptr && range->ram != nullptr && range->contains(e.phys_page + kOffsetMask)) {
+    e.host = range->host(e.phys_page);
+    e.ram = range->ram;
+    e.ram_page = (range->ram_offset + (e.phys_page - range->start)) / kPageBytes;
+    e.ram_writable = range->writable;
+  }
+  TlbSet& tlb = frame_->tlb[set];
+  tlb.read_tag[index] = kTlbInvalidTag;
+  tlb.write_tag[index] = kTlbInvalidTag;
+  log_fill(set, index);
+  return &e;
+}
+
+void TcgCpu::install(TlbInfo& e, unsigned set, unsigned index) noexcept {
+  TlbSet& tlb = frame_->tlb[set];
+  tlb.delta[index] = reinterpret_cast<u64>(e.host) - e.linear_page;
+  tlb.read_tag[index] = e.readable ? e.linear_page : kTlbInvalidTag;
+  tlb.write_tag[index] = e.writable && e.ram_writable && e.ram->fast_writable(e.ram_page)
+                             ? e.linear_page
+                             : kTlbInvalidTag;
+}
+
+void TcgCpu::flush_tlb(bool global_too) noexcept {
+  ++counters_.flushes;
+  u32 kept = 0;
+  for (u32 i = 0; i < fill_count_; ++i) {
+    const u32 at = fill_log_[i];
+    TlbInfo& e = tlb_info_[at];
+    if (e.global && !global_too) {
+      fill_log_[kept++] = at;
+      continue;
+    }
+    e.linear_page = 1;
+    e.logged = false;
+    TlbSet& tlb = frame_->tlb[at / kTlbEntries];
+    tlb.read_tag[at % kTlbEntries] = kTlbInvalidTag;
+    tlb.write_tag[at % kTlbEntries] = kTlbInvalidTag;
+  }
+  fill_count_ = kept;
+  if (kept == 0) {
+    for (u64& r : large_regions_) r = 0;
+    giant_pages_ = false;
+  }
+  flush_exec(global_too);
+}
+
+void TcgCpu::flush_exec(bool global_too) noexcept {
+  for (unsigned i = 0; i < kItlbEntries; ++i) {
+    if (exec_info_[i].global && !global_too) continue;
+    exec_info_[i].linear_page = 1;
+    frame_->itlb_id[i] = 0;
+  }
+  flush_jump_cache(global_too);
+}
+
+// Drops jump-cache entries: all, or those whose page the execute TLB no longer knows.
+void TcgCpu::flush_jump_cache(bool all) noexcept {
+  u32 kept = 0;
+  for (u32 i = 0; i < jump_log_count_; ++i) {
+    const u32 at = jump_log_[i];
+    JumpCacheSlot& slot = frame_->jump_cache[at / kJumpCacheEntries];
+    u64& tag = slot.negated_rip[at % kJumpCacheEntries];
+    const u64 page = (u64{0} - tag) & ~kOffsetMask;
+    const ExecInfo& exec = exec_info_[(page >> 12) & (kItlbEntries - 1)];
+    if (!all && exec.linear_page != 1 && (exec.linear_page & ~kOffsetMask) == page) {
+      jump_log_[kept++] = at;
+      continue;
+    }
+    tag = 1;
+  }
+  jump_log_count_ = kept;
+}
+
+void TcgCpu::flush_page(u64 linear) noexcept {
+  const u64 page = linear & ~kOffsetMask;
+  const unsigned index = tlb_index(linear);
+  for (unsigned set = 0; set < kMemorySets; ++set) {
+    TlbInfo& e = tlb_info_[set * kTlbEntries + index];
+    if (e.linear_page != page) continue;
+    e.linear_page = 1;
+    frame_->tlb[set].read_tag[index] = kTlbInvalidTag;
+    frame_->tlb[set].write_tag[index] = kTlbInvalidTag;
+  }
+  const u64 region = linear >> kLargeShift;
+  const bool large = bit(large_regions_[region & 63], static_cast<unsigned>((region >> 6) & 63));
+  if (large || giant_pages_) {
+    const u64 shift = giant_pages_ ? kGiantShift : kLargeShift + 1;  // 4 MiB pages exist
+    for (u32 i = 0; i < fill_count_; ++i) {
+      TlbInfo& e = tlb_info_[fill_log_[i]];
+      if (!e.large || (e.linear_page >> shift) != (linear >> shift)) continue;
+      e.linear_page = 1;
+      frame_->tlb[fill_log_[i] / kTlbEntries].read_tag[fill_log_[i] % kTlbEntries] = kTlbInvalidTag;
+      frame_->tlb[fill_log_[i] / kTlbEntries].write_tag[fill_log_[i] % kTlbEntries] =
+          kTlbInvalidTag;
+    }
+  }
+  bool executed = false;
+  const u64 shift = giant_pages_ ? kGiantShift : kLargeShift + 1;
+  for (unsigned i = 0; i < kItlbEntries; ++i) {
+    ExecInfo& x = exec_info_[i];
+    if (x.linear_page == 1) continue;
+    const bool same = (x.linear_page & ~kOffsetMask) == page;
+    if (!same && !(x.large && (x.linear_page >> shift) == (linear >> shift))) continue;
+    x.linear_page = 1;
+    frame_->itlb_id[i] = 0;
+    executed = true;
+  }
+  // Entries may also stand for pages that the execute TLB has replaced since.
+  if (executed || bit(jump_pages_[(page >> 12) & 63], static_cast<unsigned>((page >> 18) & 63))) {
+    flush_jump_cache(true);
+    for (u64& p : jump_pages_) p = 0;
+  }
+}
+
+void TcgCpu::drop_write_entries(const u8* host_page) noexcept {
+  for (u32 i = 0; i < fill_count_; ++i) {
+    const u32 at = fill_log_[i];
+    if (tlb_info_[at].host == host_page) {
+      frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] = kTlbInvalidTag;
+    }
+  }
+}
+
+unsigned TcgCpu::set_for(Privilege who) const noexcept {
+  const CpuState& s = frame_->cpu;
+  if (who == Privilege::kUser || (who == Privilege::kCurrent && s.cpl() == 3)) {
+    return static_cast<unsigned>(MemorySet::kUser);
+  }
+  const bool smap = (s.cr4 & kCr4Smap) != 0;
+  const bool lifted = who == Privilege::kCurrent && (s.rflags & kFlagAc) != 0;
+  return static_cast<unsigned>(smap && !lifted ? MemorySet::kSupervisor
+                                               : MemorySet::kSupervisorAny);
+}
+
+u64 TcgCpu::read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept {
+  save_vectors();
+  ++counters_.mmio;
+  u64 value = 0;
+  for (unsigned done = 0; done < size;) {
+    const unsigned chunk = size - done < 8 ? size - done : 8;
+    value = bus_->read_mmio(PhysAddr{phys + done}, chunk);
+    copy_bytes(out + done, reinterpret_cast<const u8*>(&value), chunk);
+    done += chunk;
+  }
+  return value;
+}
+
+void TcgCpu::write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept {
+  save_vectors();
+  ++counters_.mmio;
+  for (unsigned done = 0; done < size;) {
+    const unsigned chunk = size - done < 8 ? size - done : 8;
+    u64 value = 0;
+    copy_bytes(reinterpret_cast<u8*>(&value), in + done, chunk);
+    bus_->write_mmio(PhysAddr{phys + done}, chunk, value);
+    done += chunk;
+  }
+}
+
+// After bytes of a RAM page were written other than through a fast path.
+void TcgCpu::note_ram_write(const TlbInfo& e, u64 page_offset, u64 length) noexcept {
+  if (e.ram->fast_writable(e.ram_page)) return;
+  if (e.ram->has_code(e.ram_page)) save_vectors();
+  e.ram->mark_written(e.ram_page * kPageBytes + page_offset, length);
+}
+
+u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
+                           u64* needs_commit) noexcept {
+  ++counters_.slow_accesses;
+  const auto info = __builtin_bit_cast(AccessInfo, packed);
+  const unsigned size = info.size;
+  *needs_commit = 0;
+  Fault raised;
+  const auto fail = [&](const Fault& f) {
+    take_flags_from_stub();
+    set_rip_at(return_address - 1);
+    fault(f);
+    return u64{0};
+  };
+  if (mode_.code64()) {
+    if (!is_canonical(linear) || !is_canonical(linear + size - 1)) {
+      return fail(info.stack_segment ? Fault::with_code(kVectorSs, 0) : Fault::gp());
+    }
+  } else {
+    linear &= 0xffffffff;
+  }
+  if (info.align > 1 && (linear & (info.align - 1u)) != 0 && mode_.cpl == 3) {
+    return fail(Fault::with_code(kVectorAc, 0));
+  }
+  if (mode_.always_slow) {
+    debug_pending_ |= match_data_breakpoint(frame_->cpu, LinearAddr{linear}, size, info.write);
+  }
+  const unsigned set = info.implicit_supervisor ? set_for(Privilege::kSupervisor) : info.memory_set;
+  const unsigned first = static_cast<unsigned>(kPageBytes - (linear & kOffsetMask)) < size
+                             ? static_cast<unsigned>(kPageBytes - (linear & kOffsetMask))
+                             : size;
+  TlbInfo* e0 = resolve(linear, set, info.write, info.implicit_supervisor, raised);
+  if (e0 == nullptr) return fail(raised);
+  if (first == size && e0->host != nullptr && (!info.write || e0->ram_writable)) {
+    install(*e0, set, tlb_index(linear));
+    if (info.write && !e0->ram->fast_writable(e0->ram_page)) {
+      commit_ = {1, size, size, nullptr, {e0, nullptr}, {linear & kOffsetMask, 0}};
+      *needs_commit = 1;
+    }
+    if (vectors_saved_) restore_vectors();
+    return reinterpret_cast<u64>(e0->host) - e0->linear_page;
+  }
+
+  TlbInfo* e1 = nullptr;
+  if (first != size) {
+    u64 second = linear + first;
+    if (!mode_.code64()) second &= 0xffffffff;
+    e1 = resolve(second, set, info.write, info.implicit_supervisor, raised);
+    if (e1 == nullptr) return fail(raised);
+    // The two pages may share a TLB entry only if the table had one entry.
+  }
+  u8* bounce = frame_->bounce + (linear & 63);
+  commit_ = {static_cast<u8>(e1 != nullptr ? 2 : 1),
+             size,
+             first,
+             bounce,
+             {e0, e1},
+             {linear & kOffsetMask, 0}};
+  if (info.read || !info.write) {
+    for (unsigned part = 0; part < commit_.parts; ++part) {
+      const TlbInfo& e = *commit_.entry[part];
+      u8* to = part == 0 ? bounce : bounce + first;
+      const unsigned n = part == 0 ? first : size - first;
+      if (e.host != nullptr) {
+        copy_bytes(to, e.host + commit_.offset[part], n);
+      } else {
+        read_mmio_chunks(e.phys_page + commit_.offset[part], to, n);
+      }
+    }
+  }
+  *needs_commit = info.write ? 1 : 0;
+  if (vectors_saved_) restore_vectors();
+  return reinterpret_cast<u64>(bounce) - linear;
+}
+
+void TcgCpu::on_commit(const u8* return_address) noexcept {
+  ++counters_.commits;
+  const u64 before = engine_.invalidation_count();
+  for (unsigned part = 0; part < commit_.parts; ++part) {
+    const TlbInfo& e = *commit_.entry[part];
+    const unsigned n = part == 0 ? commit_.split : commit_.size - commit_.split;
+    if (commit_.bounce != nullptr) {
+      const u8* from = part == 0 ? commit_.bounce : commit_.bounce + commit_.split;
+      if (e.host == nullptr || !e.ram_writable) {
+        write_mmio_chunks(e.phys_page + commit_.offset[part], from, n);
+        continue;
+      }
+      copy_bytes(e.host + commit_.offset[part], from, n);
+    }
+    note_ram_write(e, commit_.offset[part], n);
+  }
+  if (engine_.invalidation_count() != before || requests_.load(std::memory_order_relaxed) != 0) {
+    const InstructionAt at = engine_.cache().instruction_at(return_address - 1);
+    take_flags_from_stub();
+    frame_->cpu.rip = wrap_rip(at.rip + at.length);
+    leave();
+    return;
+  }
+  if (vectors_saved_) restore_vectors();
+}
+
+Fault TcgCpu::read(LinearAddr address, unsigned size, u64& value, Privilege who) {
+  u64 buffer = 0;
+  const Fault f = read_linear(address.value, reinterpret_cast<u8*>(&buffer), size, who);
+  if (!f) value = buffer;
+  return f;
+}
+
+Fault TcgCpu::write(LinearAddr address, unsigned size, u64 value, Privilege who) {
+  return write_linear(address.value, reinterpret_cast<const u8*>(&value), size, who);
+}
+
+Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) noexcept {
+  const unsigned set = set_for(who);
+  const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
+  for (unsigned done = 0; done < length;) {
+    const u64 at = (linear + done) & mask;
+    const u64 room = kPageBytes - (at & kOffsetMask);
+    const unsigned n = length - done < room ? length - done : static_cast<unsigned>(room);
+    Fault fault;
+    const TlbInfo* e = resolve(at, set, false, who == Privilege::kSupervisor, fault);
+    if (e == nullptr) return fault;
+    if (e->host != nullptr) {
+      copy_bytes(out + done, e->host + (at & kOffsetMask), n);
+    } else {
+      read_mmio_chunks(e->phys_page + (at & kOffsetMask), out + done, n);
+    }
+    done += n;
+  }
+  return Fault::none();
+}
+
+Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege who) noexcept {
+  if (((linear & kOffsetMask) + length) > kPageBytes) {
+    if (const Fault f = probe_write(LinearAddr{linear}, length, who)) return f;
+  }
+  const unsigned set = set_for(who);
+  const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
+  for (unsigned done = 0; done < length;) {
+    const u64 at = (linear + done) & mask;
+    const u64 room = kPageBytes - (at & kOffsetMask);
+    const unsigned n = length - done < room ? length - done : static_cast<unsigned>(room);
+    Fault fault;
+    const TlbInfo* e = resolve(at, set, true, who == Privilege::kSupervisor, fault);
+    if (e == nullptr) return fault;
+    if (e->host != nullptr && e->ram_writable) {
+      u8* to = e->host + (at & kOffsetMask);
+      if (n == 8) {
+        __atomic_store_n(reinterpret_cast<u64*>(to), load_unaligned(in + done), __ATOMIC_RELAXED);
+      } else {
+        copy_bytes(to, in + done, n);
+      }
+      note_ram_write(*e, at & kOffsetMask, n);
+    } else {
+      write_mmio_chunks(e->phys_page + (at & kOffsetMask), in + done, n);
+    }
+    done += n;
+  }
+  return Fault::none();
+}
+
+Fault TcgCpu::probe_write(LinearAddr address, u64 length_bytes, Privilege who) {
+  const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
+  const u64 last = (address.value + length_bytes - 1) & ~kOffsetMask;
+  for (u64 page = address.value & ~kOffsetMask;; page += kPageBytes) {
+    const u64 at = page < address.value ? address.value : page;
+    Fault fault;
+    if (resolve(at & mask, set_for(who), true, who == Privilege::kSupervisor, fault) == nullptr) {
+      return fault;
+    }
+    if (page == last) return Fault::none();
+  }
+}
+
+Fault TcgCpu::compare_exchange(LinearAddr address, unsigned size, u64 expected, u64 desired,
+                               bool& swapped) {
+  Fault fault;
+  const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
+  const u64 at = address.value & mask;
+  const TlbInfo* e = resolve(at, set_for(Privilege::kSupervisor), true, true, fault);
+  if (e == nullptr) return fault;
+  swapped =
+      compare_exchange_phys(PhysAddr{e->phys_page + (at & kOffsetMask)}, size, expected, desired);
+  return Fault::none();
+}
+
+u64 TcgCpu::read_phys(PhysAddr address, unsigned size) {
+  u64 value = 0;
+  const FlatRange* r = find_range(address.value);
+  if (r != nullptr && r->ram != nullptr && r->contains(address.value + size - 1)) {
+    const u8* p = r->host(address.value);
+    if (size == 8) return __atomic_load_n(reinterpret_cast<const u64*>(p), __ATOMIC_RELAXED);
+    copy_bytes(reinterpret_cast<u8*>(&value), p, size);
+    return value;
+  }
+  read_mmio_chunks(address.value, reinterpret_cast<u8*>(&value), size);
+  return value;
+}
+
+void TcgCpu::write_phys(PhysAddr address, unsigned size, u64 value) {
+  const FlatRange* r = find_range(address.value);
+  if (r != nullptr && r->ram != nullptr && r->writable && r->contains(address.value + size - 1)) {
+    copy_bytes(r->host(address.value), reinterpret_cast<const u8*>(&value), size);
+    const u64 offset = r->ram_offset + (address.value - r->start);
+    if (!r->ram->fast_writable(offset / kPageBytes)) {
+      save_vectors();
+      r->ram->mark_written(offset, size);
+    }
+    return;
+  }
+  write_mmio_chunks(address.value, reinterpret_cast<const u8*>(&value), size);
+}
+
+bool TcgCpu::compare_exchange_phys(PhysAddr address, unsigned size, u64 expected, u64 desired) {
+  const FlatRange* r = find_range(address.value);
+  if (r == nullptr || r->ram == nullptr || !r->writable || !r->contains(address.value + size - 1)) {
+    return true;  // nothing there remembers the bit; do not loop
+  }
+  u8* p = r->host(address.value);
+  bool done = false;
+  if (size == 8) {
+    done = __atomic_compare_exchange_n(reinterpret_cast<u64*>(p), &expected, desired, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  } else if (size == 4) {
+    auto wanted = static_cast<u32>(expected);
+    done =
+        __atomic_compare_exchange_n(reinterpret_cast<u32*>(p), &wanted, static_cast<u32>(desired),
+                                    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  } else {
+    auto wanted = static_cast<u8>(expected);
+    done = __atomic_compare_exchange_n(p, &wanted, static_cast<u8>(desired), false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  }
+  const u64 offset = r->ram_offset + (address.value - r->start);
+  if (done && !r->ram->fast_writable(offset / kPageBytes)) {
+    save_vectors();
+    r->ram->mark_written(offset, size);
+  }
+  return done;
+}
+
+u8* TcgCpu::bulk_host(u64 linear, bool write, Fault& fault) noexcept {
+  TlbInfo* e = resolve(linear, set_for(Privilege::kCurrent), write, false, fault);
+  if (e == nullptr || e->host == nullptr) return nullptr;
+  if (write && (!e->ram_writable || !e->ram->fast_writable(e->ram_page))) return nullptr;
+  return e->host + (linear & kOffsetMask);
+}
+
+}  // namespace emu

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcg/stubs.h"
+
+#include <asmjit/x86.h>
+
+#include "tcg/register_map.h"
+
+namespace emu {
+namespace {
+
+using namespace asmjit;
+using x86::Gp;
+
+constexpr u32 kHostStatusFlags = 0xd5;  // SF ZF AF PF CF as LAHF gives them
+
+class StubEmitter {
+ public:
+  StubEmitter(x86::Assembler& a, const StubCallbacks& callbacks) : a_(a), callbacks_(callbacks) {}
+
+  void emit_all();
+  Label enter, leave, slow_access, commit_write, call_system, link_exit, loop_exit, raise,
+      host_fault, indirect[kJumpCacheSlots];
+
+ private:
+  static x86::Mem gs(std::size_t offset, u32 size = 8) {
+    x86::Mem m = x86::ptr(u64{offset}, size);
+    m.setSegment(x86::gs);
+    return m;
+  }
+  static x86::Mem gpr_slot(unsigned guest) { return gs(offsetof(VcpuFrame, cpu.gpr) + 8 * guest); }
+  static bool caller_saved(unsigned host) { return host <= 2 || (host >= 6 && host <= 8); }
+
+  void spill() {
+    for (unsigned g = 0; g < 16; ++g) {
+      if (kHostRegister[g] != kInFrame) a_.mov(gpr_slot(g), x86::gpq(kHostRegister[g]));
+    }
+  }
+  // Loads guest registers; with `all` false only those that a C++ call may have changed. RAX last
+  // is not needed: nothing here uses it after flags are restored.
+  void reload(bool all) {
+    for (unsigned g = 0; g < 16; ++g) {
+      const unsigned host = kHostRegister[g];
+      if (host != kInFrame && (all || caller_saved(host))) a_.mov(x86::gpq(host), gpr_slot(g));
+    }
+  }
+  // Host flags -> stub_flags as AH:AL = LAHF image : OF. Clobbers RAX (already spilled).
+  void capture_flags() {
+    a_.lahf();
+    a_.seto(x86::al);
+    a_.mov(gs(offsetof(VcpuFrame, stub_flags), 4), x86::eax);
+  }
+  void restore_captured_flags() {
+    a_.mov(x86::eax, gs(offsetof(VcpuFrame, stub_flags), 4));
+    a_.add(x86::al, 0x7f);
+    a_.sahf();
+  }
+  // stub_flags -> cpu.rflags. Clobbers RAX, RCX, RDX and flags.
+  void merge_flags() {
+    a_.mov(x86::eax, gs(offsetof(VcpuFrame, stub_flags), 4));
+    a_.movzx(x86::ecx, x86::ah);
+    a_.and_(x86::ecx, kHostStatusFlags);
+    a_.movzx(x86::eax, x86::al);
+    a_.shl(x86::eax, 11);
+    a_.or_(x86::ecx, x86::eax);
+    a_.mov(x86::rdx, gs(offsetof(VcpuFrame, cpu.rflags)));
+    a_.and_(x86::rdx, ~static_cast<i32>(kFlagsArithmetic));
+    a_.or_(x86::rdx, x86::rcx);
+    a_.mov(gs(offsetof(VcpuFrame, cpu.rflags)), x86::rdx);
+  }
+  // cpu.rflags -> host flags. Clobbers RAX and RCX.
+  void load_flags() {
+    a_.mov(x86::ecx, gs(offsetof(VcpuFrame, cpu.rflags), 4));
+    a_.mov(x86::eax, x86::ecx);
+    a_.shr(x86::ecx, 11);
+    a_.and_(x86::ecx, 1);
+    a_.shl(x86::eax, 8);
+    a_.mov(x86::al, x86::cl);
+    a_.add(x86::al, 0x7f);
+    a_.sahf();
+  }
+  void call(const void* function) {
+    a_.mov(x86::rax, reinterpret_cast<u64>(function));
+    a_.call(x86::rax);
+  }
+  void load_owner() { a_.mov(x86::rdi, gs(offsetof(VcpuFrame, owner))); }
+  void leave_if_asked() {
+    a_.cmp(gs(offsetof(VcpuFrame, leave_reason), 4), 0);
+    a_.jne(leave);
+  }
+  // Spills everything, merges flags, returns `reason` from enter.
+  void leave_with(LeaveReason reason) {
+    spill();
+    capture_flags();
+    merge_flags();
+    a_.mov(x86::eax, static_cast<u32>(reason));
+    a_.jmp(leave_tail_);
+  }
+  void emit_enter();
+  void emit_slow_access();
+  void emit_commit();
+  void emit_call_system();
+  void emit_faults();
+  void emit_exits();
+
+  x86::Assembler& a_;
+  const StubCallbacks& callbacks_;
+  Label leave_tail_;
+};
+
+constexpr unsigned kSaved[] = {3, 5, 12, 13, 14, 15};  // callee-saved: rbx rbp r12-r15
+
+void StubEmitter::emit_enter() {
+  a_.bind(enter);
+  for (unsigned r : kSaved) a_.push(x86::gpq(r));
+  a_.sub(x86::rsp, 8);  // 16-byte aligned inside blocks
+  a_.mov(gs(offsetof(VcpuFrame, host_stack_pointer)), x86::rsp);
+  a_.mov(gs(offsetof(VcpuFrame, leave_reason)), 0);
+  a_.mov(x86::gpq(kT0), x86::rsi);
+  load_flags();
+  reload(true);
+  a_.jmp(x86::gpq(kT0));
+
+  a_.bind(leave);
+  a_.mov(x86::eax, gs(offsetof(VcpuFrame, leave_reason), 4));
+  a_.bind(leave_tail_);
+  a_.mov(x86::rsp, gs(offsetof(VcpuFrame, host_stack_pointer)));
+  a_.add(x86::rsp, 8);
+  for (unsigned i = 6; i-- > 0;) a_.pop(x86::gpq(kSaved[i]));
+  a_.ret();
+}
+
+void StubEmitter::emit_slow_access() {
+  a_.bind(slow_access);  // RSP is 8 modulo 16 here
+  spill();
+  capture_flags();
+  load_owner();
+  a_.mov(x86::rsi, x86::gpq(kT0));
+  a_.mov(x86::edx, x86::gpd(kT1));
+  a_.mov(x86::rcx, x86::ptr(x86::rsp));
+  a_.sub(x86::rsp, 24);
+  a_.mov(x86::ptr(x86::rsp), x86::gpq(kT0));
+  a_.lea(x86::r8, x86::ptr(x86::rsp, 8));
+  call(reinterpret_cast<const void*>(callbacks_.slow_access));
+  leave_if_asked();
+  a_.mov(x86::gpq(kT1), x86::rax);
+  a_.pop(x86::gpq(kT0));
+  a_.pop(x86::rcx);
+  a_.add(x86::rsp, 8);
+  Label direct = a_.newLabel();
+  a_.test(x86::ecx, x86::ecx);
+  a_.jz(direct);
+  a_.add(x86::qword_ptr(x86::rsp), 5);  // past the jump to the inline access
+  a_.bind(direct);
+  restore_captured_flags();
+  reload(false);
+  a_.ret();
+}
+
+void StubEmitter::emit_commit() {
+  a_.bind(commit_write);
+  spill();
+  capture_flags();
+  load_owner();
+  a_.mov(x86::rsi, x86::ptr(x86::rsp));
+  a_.sub(x86::rsp, 8);
+  call(reinterpret_cast<const void*>(callbacks_.commit_write));
+  leave_if_asked();
+  a_.add(x86::rsp, 8);
+  restore_captured_flags();
+  reload(false);
+  a_.ret();
+}
+
+void StubEmitter::emit_call_system() {
+  a_.bind(call_system);
+  a_.mov(gs(offsetof(VcpuFrame, exit_address)), x86::gpq(kT0));
+  spill();
+  capture_flags();
+  merge_flags();
+  load_owner();
+  a_.mov(x86::rsi, x86::gpq(kT1));
+  a_.sub(x86::rsp, 8);
+  call(reinterpret_cast<const void*>(callbacks_.call_system));
+  leave_if_asked();
+  a_.add(x86::rsp, 8);
+  load_flags();
+  reload(true);
+  a_.ret();
+}
+
+void StubEmitter::emit_faults() {
+  a_.bind(raise);
+  spill();
+  capture_flags();
+  merge_flags();
+  load_owner();
+  a_.mov(x86::esi, x86::gpd(kT1));
+  a_.mov(x86::rdx, x86::ptr(x86::rsp));
+  a_.sub(x86::rsp, 8);
+  call(reinterpret_cast<const void*>(callbacks_.raise));
+  a_.jmp(leave);
+
+  a_.bind(host_fault);
+  spill();
+  capture_flags();
+  merge_flags();
+  load_owner();
+  a_.mov(x86::rsp, gs(offsetof(VcpuFrame, host_stack_pointer)));
+  call(reinterpret_cast<const void*>(callbacks_.host_fault));
+  a_.jmp(leave);
+}
+
+void StubEmitter::emit_exits() {
+  a_.bind(link_exit);
+  a_.mov(gs(offsetof(VcpuFrame, exit_argument), 4), x86::gpd(kT1));
+  leave_with(LeaveReason::kLink);
+
+  a_.bind(loop_exit);
+  a_.mov(gs(offsetof(VcpuFrame, cpu.rip)), x86::gpq(kT0));
+  leave_with(LeaveReason::kLoop);
+
+  for (unsigned slot = 0; slot < kJumpCacheSlots; ++slot) {
+    const std::size_t base = offsetof(VcpuFrame, jump_cache) + slot * sizeof(JumpCacheSlot);
+    Label hit = a_.newLabel(), miss = a_.newLabel();
+    a_.bind(indirect[slot]);
+    a_.pext(x86::gpq(kT1), x86::gpq(kT0), gs(offsetof(VcpuFrame, jump_index_mask)));
+    a_.mov(x86::gpq(kT2), x86::rcx);
+    const auto table = [&](std::size_t member) {
+      x86::Mem m = x86::ptr(static_cast<u64>(base + member), x86::gpq(kT1), 3, 8);
+      m.setSegment(x86::gs);
+      return m;
+    };
+    a_.mov(x86::rcx, table(offsetof(JumpCacheSlot, negated_rip)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::gpq(kT0)));
+    a_.jecxz(x86::rcx, hit);
+    a_.mov(x86::rcx, x86::gpq(kT2));
+    a_.jmp(miss);
+    a_.bind(hit);
+    a_.mov(x86::rcx, x86::gpq(kT2));
+    a_.jmp(table(offsetof(JumpCacheSlot, code)));
+    a_.bind(miss);
+    a_.mov(gs(offsetof(VcpuFrame, cpu.rip)), x86::gpq(kT0));
+    leave_with(LeaveReason::kIndirect);
+  }
+}
+
+void StubEmitter::emit_all() {
+  for (Label* l : {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &call_system,
+                   &link_exit, &loop_exit, &raise, &host_fault}) {
+    *l = a_.newLabel();
+  }
+  for (Label& l : indirect) l = a_.newLabel();
+  emit_enter();
+  emit_slow_access();
+  emit_commit();
+  emit_call_system();
+  emit_faults();
+  emit_exits();
+}
+
+}  // namespace
+
+Result<Stubs> emit_stubs(CodeCache& cache, const StubCallbacks& callbacks) {
+  CodeHolder code;
+  code.init(Environment::host(), reinterpret_cast<u64>(cache.next()));
+  x86::Assembler assembler(&code);
+  StubEmitter emitter(assembler, callbacks);
+  emitter.emit_all();
+  if (assembler.finalize() != kErrorOk || code.flatten() != kErrorOk ||
+      code.resolveUnresolvedLinks() != kErrorOk ||
+      code.relocateToBase(reinterpret_cast<u64>(cache.next())) != kErrorOk) {
+    return fail("the assembler cannot emit the translator's stubs");
+  }
+  std::vector<u8> bytes(code.codeSize());
+  code.copyFlattenedData(bytes.data(), bytes.size());
+  const u8* base = cache.append(bytes.data(), bytes.size());
+  const auto at = [&](const Label& l) { return base + code.labelOffset(l); };
+  Stubs stubs;
+  stubs.table.slow_access = at(emitter.slow_access);
+  stubs.table.commit_write = at(emitter.commit_write);
+  stubs.table.call_system = at(emitter.call_system);
+  stubs.table.link_exit = at(emitter.link_exit);
+  stubs.table.loop_exit = at(emitter.loop_exit);
+  stubs.table.raise = at(emitter.raise);
+  stubs.host_fault = at(emitter.host_fault);
+  for (unsigned i = 0; i < kJumpCacheSlots; ++i) stubs.indirect_exit[i] = at(emitter.indirect[i]);
+  stubs.table.indirect_exit = stubs.indirect_exit[0];
+  stubs.enter = reinterpret_cast<decltype(stubs.enter)>(reinterpret_cast<u64>(at(emitter.enter)));
+  return stubs;
+}
+
+}  // namespace emu

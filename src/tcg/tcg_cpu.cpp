@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcg/tcg_cpu.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+#include "cpu/delivery.h"
+#include "cpu/xsave_layout.h"
+#include "frontend/decode_block.h"
+#include "tcg/host_thread.h"
+
+namespace emu {
+
+TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory)
+    : engine_(engine),
+      config_(config),
+      frame_memory_(std::move(frame_memory)),
+      frame_(new (frame_memory_.data()) VcpuFrame),
+      core_{frame_->cpu, *this, config.cpuid->features()},
+      emit_table_(engine.stubs().table),
+      emitter_(std::make_unique<BlockEmitter>(emit_table_, engine.options())),
+      xsave_mask_(host_vector_components()),
+      tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
+      fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
+      jump_log_(std::make_unique<u32[]>(kJumpLogEntries)),
+      page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)) {
+  frame_->self = frame_;
+  frame_->owner = this;
+  for (TlbSet& set : frame_->tlb) {
+    for (unsigned i = 0; i < kTlbEntries; ++i) {
+      set.read_tag[i] = set.write_tag[i] = kTlbInvalidTag;
+    }
+  }
+  for (JumpCacheSlot& slot : frame_->jump_cache) {
+    for (u64& tag : slot.negated_rip) tag = 1;
+  }
+  for (u32& id : frame_->itlb_id) id = 0;
+  reset_cpu(frame_->cpu, false);
+  if (config.index != 0) frame_->cpu.activity = Activity::kWaitForSipi;
+  view_ = engine.memory().view();
+  engine_.add_cpu(*this);
+}
+
+Result<std::unique_ptr<TcgCpu>> TcgCpu::create(TcgEngine& engine, const VCpuConfig& config) {
+  EMU_CHECK(config.cpuid != nullptr);
+  Result<Mapping> memory = Mapping::anonymous(sizeof(VcpuFrame));
+  if (!memory) return memory.error();
+  return std::unique_ptr<TcgCpu>(new TcgCpu(engine, config, *std::move(memory)));
+}
+
+TcgCpu::~TcgCpu() {
+  engine_.remove_cpu(*this);
+}
+
+void TcgCpu::kick() {
+  request_exit(kRequestKick);
+  wake_up();
+}
+
+void TcgCpu::wake_up() {
+  if (!sleeping_.load(std::memory_order_seq_cst)) return;
+  const std::lock_guard lock(sleep_mutex_);
+  wake_.notify_all();
+}
+
+void TcgCpu::set_interrupt_line(bool active) {
+  if (interrupt_line_.exchange(active, std::memory_order_seq_cst) == active || !active) return;
+  request_exit(0);
+  wake_up();
+}
+
+void TcgCpu::raise_nmi() {
+  request_exit(kRequestNmi);
+  wake_up();
+}
+
+void TcgCpu::raise_smi() {
+  request_exit(kRequestSmi);
+  wake_up();
+}
+
+void TcgCpu::raise_init() {
+  request_exit(kRequestInit);
+  wake_up();
+}
+
+void TcgCpu::raise_sipi(u8 vector) {
+  sipi_vector_.store(vector, std::memory_order_relaxed);
+  request_exit(kRequestSipi);
+  wake_up();
+}
+
+void TcgCpu::state(CpuState& out) {
+  out = frame_->cpu;
+}
+
+void TcgCpu::set_state(const CpuState& in) {
+  frame_->cpu = in;
+  vectors_saved_ = true;
+  mode_stale_ = true;
+  refresh_view();
+  flush_tlb(true);
+}
+
+void TcgCpu::refresh_view() {
+  view_ = engine_.memory().view();
+  last_range_ = nullptr;
+}
+
+std::string TcgCpu::counters() const {
+  const Counters& c = counters_;
+  return fmt::format(
+      "loop_turns {}\ntranslations {}\ntlb_fills {}\nslow_accesses {}\ncommits {}\nmmio {}\n"
+      "system_calls {}\nfaults {}\ninterrupts {}\nflushes {}\nuncached {}\n",
+      c.loop_turns, c.translations, c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls,
+      c.faults, c.interrupts, c.flushes, c.uncached);
+}
+
+StopReason TcgCpu::run(CpuBus& bus) {
+  bus_ = &bus;
+  tsc_bias_ = engine_.tsc_bias(config_.cpuid->features().tsc_hz);
+  const HostThread thread(*this, *frame_);
+  for (;;) {
+    switch (loop()) {
+      case Service::kTranslate:
+        translate();
+        break;
+      case Service::kLink:
+        link_exit();
+        break;
+      case Service::kHalted:
+        if (frame_->cpu.activity == Activity::kShutdown) {
+          return {StopReason::Kind::kTripleFault, {}};
+        }
+        wait_halted();
+        break;
+      case Service::kPark:
+        engine_.park();
+        break;
+      case Service::kRequests: {
+        StopReason reason;
+        if (serve_requests(reason)) return reason;
+        break;
+      }
+    }
+  }
+}
+
+bool TcgCpu::serve_requests(StopReason& reason) {
+  const u32 requests = requests_.fetch_and(
+      ~(kRequestKick | kRequestFlush | kRequestInit | kRequestSipi), std::memory_order_seq_cst);
+  CpuState& s = frame_->cpu;
+  if ((requests & kRequestFlush) != 0) {
+    refresh_view();
+    flush_tlb(true);
+  }
+  if ((requests & kRequestInit) != 0) {
+    reset_cpu(s, true);
+    s.activity = config_.index == 0 ? Activity::kRunning : Activity::kWaitForSipi;
+    mode_stale_ = true;
+    flush_tlb(true);
+  }
+  if ((requests & kRequestSipi) != 0 && s.activity == Activity::kWaitForSipi) {
+    start_cpu_at_sipi(s, static_cast<u8>(sipi_vector_.load(std::memory_order_relaxed)));
+    mode_stale_ = true;
+  }
+  if (host_memory_failed_) {
+    reason = {StopReason::Kind::kError,
+              "the host could not provide guest memory: free some, or give the guest less (-m)"};
+    return true;
+  }
+  if ((requests & kRequestKick) == 0) return false;
+  reason = {StopReason::Kind::kKicked, {}};
+  return true;
+}
+
+void TcgCpu::wait_halted() {
+  std::unique_lock lock(sleep_mutex_);
+  sleeping_.store(true, std::memory_order_seq_cst);
+  const CpuState& s = frame_->cpu;
+  wake_.wait(lock, [&] {
+    return requests_.load(std::memory_order_seq_cst) != 0 ||
+           (s.activity == Activity::kHalted && (s.rflags & kFlagIf) != 0 &&
+            interrupt_line_.load(std::memory_order_seq_cst));
+  });
+  sleeping_.store(false, std::memory_order_seq_cst);
+}
+
+void TcgCpu::translate() {
+  if (fetch_uncached_) return translate_uncached();
+  const u64 linear = linear_rip();
+  const ExecInfo first = exec_info_[(linear >> 12) & (kItlbEntries - 1)];
+  engine_.protect_page(*this, *first.ram, first.ram_page);
+  const std::size_t offset = linear & (kPageBytes - 1);
+  FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
+  DecodeLimits limits;
+  limits.max_instructions = mode_.single_step || engine_.options().one_instruction_blocks
+                                ? 1
+                                : engine_.options().max_block_instructions;
+  limits.cs_limit = mode_.code64() ? ~u64{0} : frame_->cpu.segments[kCs].limit;
+  ExecInfo second{};
+  if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) ==
+      DecodeStatus::kNeedsNextPage) {
+    const u64 next = mode_.code64() ? (linear | (kPageBytes - 1)) + 1
+                                    : ((linear | (kPageBytes - 1)) + 1) & 0xffffffff;
+    const unsigned index = static_cast<unsigned>((next >> 12) & (kItlbEntries - 1));
+    if (!fill_exec(next, index)) {
+      if (fetch_fault_) {
+        deliver_fault(core_, fetch_fault_);
+        mode_stale_ = true;
+        return;
+      }
+      return translate_uncached();
+    }
+    second = exec_info_[index];
+    engine_.protect_page(*this, *second.ram, second.ram_page);
+    window.next_page = {second.host, kPageBytes};
+    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) != DecodeStatus::kOk) {
+      return translate_uncached();
+    }
+  }
+  emit_and_add({first.host + offset, frame_->cpu.rip, mode_.packed()},
+               {first.ram, first.ram_page, first.host}, {second.ram, second.ram_page, second.host},
+               true);
+}
+
+TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
+                                      const TranslationCache::PageUse& second, bool cached) {
+  ++counters_.translations;
+  TranslationCache& cache = engine_.cache();
+  std::unique_lock lock(cache.mutex());
+  while (!cache.has_room()) {
+    lock.unlock();
+    engine_.flush_code(*this);
+    // The pages lost their protection with their translations.
+    if (first.ram != nullptr) engine_.protect_page(*this, *first.ram, first.page);
+    if (second.ram != nullptr) engine_.protect_page(*this, *second.ram, second.page);
+    lock.lock();
+  }
+  emit_table_ = engine_.stubs().table;
+  if (jump_slot_ > kJumpCacheSlots) jump_slot_ = engine_.jump_slot(mode_.packed());
+  emit_table_.indirect_exit = jump_slot_ < kJumpCacheSlots && !mode_.single_step
+                                  ? engine_.stubs().indirect_exit[jump_slot_]
+                                  : engine_.stubs().table.loop_exit;
+  emitter_->emit(guest_block_, cache.code().next(), cache.next_exit_id(), emitted_);
+  return cache.add(key, guest_block_.length_bytes, emitted_, first, second, cached);
+}
+
+// Code that is not in RAM (device memory, open bus): one instruction, translated from a copy of
+// the bytes and never found again.
+void TcgCpu::translate_uncached() {
+  ++counters_.uncached;
+  u8 bytes[16];
+  const u64 linear = linear_rip();
+  const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
+  std::size_t have = 0;
+  for (; have < sizeof bytes; ++have) {
+    PageAccess access;
+    access.fetch = true;
+    access.user = mode_.cpl == 3;
+    PageTranslation t;
+    const Fault f = walk_page(core_, LinearAddr{(linear + have) & mask}, access, t);
+    if (f && have == 0) {
+      deliver_fault(core_, f);
+      mode_stale_ = true;
+      return;
+    }
+    if (f) break;
+    bytes[have] = static_cast<u8>(read_phys(t.physical, 1));
+  }
+  DecodeLimits limits;
+  limits.max_instructions = 1;
+  TranslationMode mode = mode_;
+  mode.single_step = 1;
+  const FetchWindow window{{bytes, have}, {}};
+  if (decode_block(window, frame_->cpu.rip, mode, limits, guest_block_) != DecodeStatus::kOk) {
+    const u64 next = ((linear | (kPageBytes - 1)) + 1) & mask;
+    deliver_fault(core_, Fault::page(next, kPfFetch | (mode_.cpl == 3 ? kPfUser : 0)));
+    mode_stale_ = true;
+    return;
+  }
+  const TranslatedBlock* block = emit_and_add({nullptr, frame_->cpu.rip, 0}, {}, {}, false);
+  in_code_.store(true, std::memory_order_seq_cst);
+  if (!engine_.exclusive_wanted()) {
+    run_block(*block);
+    link_id_ = 0;
+    save_vectors();
+  }
+  in_code_.store(false, std::memory_order_seq_cst);
+}
+
+// An unlinked direct exit was taken: links it if its target is (or can be) translated.
+void TcgCpu::link_exit() {
+  const u32 id = link_id_;
+  link_id_ = 0;
+  if (mode_stale_) return;
+  TranslatedBlock* target = lookup_block();
+  if (target == nullptr) {
+    if (fetch_fault_ || fetch_uncached_) return;
+    const u64 clears = engine_.cache().counters().clears.load();
+    translate();
+    if (engine_.cache().counters().clears.load() != clears || mode_stale_) return;
+    target = lookup_block();
+    if (target == nullptr) return;
+  }
+  const u64 linear = linear_rip();
+  const unsigned index = static_cast<unsigned>((linear >> 12) & (kItlbEntries - 1));
+  TranslationCache& cache = engine_.cache();
+  const std::lock_guard lock(cache.mutex());
+  const ExitRecord& exit = cache.exit(id);
+  if (exit.to != nullptr || !exit.from->valid.load() || exit.from->key.mode != target->key.mode) {
+    return;
+  }
+  const u8* entry = target->code;
+  const auto page_of = [](const u8* p) { return reinterpret_cast<u64>(p) & ~(kPageBytes - 1); };
+  const bool same_page = page_of(exit.from->key.guest) == page_of(target->key.guest) &&
+                         (exit.from->key.rip - target->key.rip) ==
+                             static_cast<u64>(exit.from->key.guest - target->key.guest);
+  if (!same_page) {
+    if (!cache.has_room()) return;
+    entry = emit_page_check(index, frame_->itlb_id[index], *target, exit.cold);
+  }
+  cache.link(id, *target, entry);
+}
+
+// A link to another page: valid only while the execute TLB still has that page where it was.
+// Flag-free; clobbers kT2 only.
+const u8* TcgCpu::emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
+                                  const u8* cold) {
+  CodeCache& code = engine_.cache().code();
+  u8 bytes[64];
+  std::size_t n = 0;
+  const auto put = [&](std::initializer_list<u8> list) {
+    for (u8 b : list) bytes[n++] = b;
+  };
+  const auto put32 = [&](u32 v) {
+    store_le(bytes + n, v);
+    n += 4;
+  };
+  const auto jump = [&](const u8* to) {
+    put({0xe9});
+    put32(static_cast<u32>(to - (code.next() + n + 4)));
+  };
+  put({0x49, 0x89, 0xcb});        // mov r11, rcx
+  put({0x65, 0x8b, 0x0c, 0x25});  // mov ecx, gs:[itlb_id + 4 * index]
+  put32(static_cast<u32>(EMU_FRAME(itlb_id)) + 4 * index);
+  put({0x48, 0x8d, 0x89});  // lea rcx, [rcx - page_id]
+  put32(0u - page_id);
+  put({0xe3, 0x08});        // jrcxz +8
+  put({0x4c, 0x89, 0xd9});  // mov rcx, r11
+  jump(cold);
+  put({0x4c, 0x89, 0xd9});  // mov rcx, r11
+  jump(target.code);
+  return code.append(bytes, n);
+}
+
+}  // namespace emu

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// One translated vCPU: run loop, soft TLB, requests from other threads.
+//
+// Code that runs with the guest's vector registers live in the host ("scalar code") is in
+// *_scalar.cpp files; before anything else runs, save_vectors() moves them to frame().cpu.xsave.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+#include "cpu/accelerator.h"
+#include "cpu/cpu_core.h"
+#include "cpu/cpuid_model.h"
+#include "cpu/page_walk.h"
+#include "tcg/block_emitter.h"
+#include "tcg/frame.h"
+#include "tcg/stubs.h"
+#include "tcg/tcg_engine.h"
+
+namespace emu {
+
+// What the soft TLB knows about a page besides what generated code reads.
+struct TlbInfo {
+  u64 linear_page = 1;  // page address; 1: empty
+  u64 phys_page = 0;
+  u8* host = nullptr;  // RAM or ROM contents; null: MMIO or open bus
+  GuestRam* ram = nullptr;
+  u64 ram_page = 0;  // index in *ram
+  bool readable = false;
+  bool writable = false;      // the page tables allow it and the dirty bit is set
+  bool ram_writable = false;  // writes reach the memory
+  bool global = false;
+  bool large = false;
+  bool logged = false;
+};
+
+// The execute TLB's knowledge, parallel to VcpuFrame::itlb_id.
+struct ExecInfo {
+  u64 linear_page = 1;  // page address, with bit 0 set for user-mode fetches | 2: valid
+  u8* host = nullptr;
+  GuestRam* ram = nullptr;
+  u64 ram_page = 0;
+  bool global = false;
+  bool large = false;
+};
+
+class TcgCpu final : public VCpu, public CpuMemory {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<TcgCpu>> create(TcgEngine& engine,
+                                                              const VCpuConfig& config);
+  ~TcgCpu() override;
+
+  // VCpu.
+  StopReason run(CpuBus& bus) override;
+  void kick() override;
+  void set_interrupt_line(bool active) override;
+  void raise_nmi() override;
+  void raise_smi() override;
+  void raise_init() override;
+  void raise_sipi(u8 vector) override;
+  void state(CpuState& out) override;
+  void set_state(const CpuState& in) override;
+  [[nodiscard]] std::string counters() const override;
+
+  // CpuMemory (scalar).
+  Fault read(LinearAddr address, unsigned size, u64& value, Privilege who) override;
+  Fault write(LinearAddr address, unsigned size, u64 value, Privilege who) override;
+  Fault probe_write(LinearAddr address, u64 length_bytes, Privilege who) override;
+  Fault compare_exchange(LinearAddr address, unsigned size, u64 expected, u64 desired,
+                         bool& swapped) override;
+  u64 read_phys(PhysAddr address, unsigned size) override;
+  void write_phys(PhysAddr address, unsigned size, u64 value) override;
+  bool compare_exchange_phys(PhysAddr address, unsigned size, u64 expected, u64 desired) override;
+
+  // For system handlers (scalar unless said otherwise).
+  [[nodiscard]] CpuState& cpu() noexcept { return frame_->cpu; }
+  [[nodiscard]] VcpuFrame& frame() noexcept { return *frame_; }
+  [[nodiscard]] CpuCore& core() noexcept { return core_; }
+  [[nodiscard]] TcgEngine& engine() noexcept { return engine_; }
+  [[nodiscard]] const VCpuConfig& config() const noexcept { return config_; }
+  // Only after save_vectors().
+  [[nodiscard]] CpuBus& bus() noexcept { return *bus_; }
+  // Moves the guest's x87 and vector registers to cpu().xsave (once) and gives C++ its own
+  // defaults. They are loaded again before guest code continues.
+  void save_vectors() noexcept;
+  void restore_vectors() noexcept;
+  // Ends the instruction: with a fault delivered, or by leaving for the run loop.
+  void fault(const Fault& fault) noexcept;
+  void leave() noexcept { frame_->leave_reason = static_cast<u64>(LeaveReason::kLeft); }
+  // The handler delivered an event itself.
+  void delivered() noexcept {
+    delivered_ = true;
+    transferred_ = true;
+  }
+  [[nodiscard]] bool apic_enabled() noexcept;
+  // The handler set cpu.rip itself.
+  void transferred() noexcept { transferred_ = true; }
+  [[nodiscard]] u64 next_rip() const noexcept { return next_rip_; }
+  // Acts on core().effects.
+  void apply_effects() noexcept;
+  [[nodiscard]] u64 engine_tsc() const noexcept;
+  // Whether another thread wants this vCPU's attention, or a deliverable interrupt waits.
+  [[nodiscard]] bool attention() const noexcept {
+    return requests_.load(std::memory_order_relaxed) != 0 ||
+           (interrupt_line_.load(std::memory_order_relaxed) && (frame_->cpu.rflags & kFlagIf) != 0);
+  }
+  // A linear range inside one page for a bulk operation: host memory that may be read (or written
+  // without further notice), or null with or without `fault`.
+  u8* bulk_host(u64 linear, bool write, Fault& fault) noexcept;
+  // Linear memory to and from a buffer, any length up to a few KiB; page by page.
+  Fault read_linear(u64 linear, u8* out, unsigned length, Privilege who) noexcept;
+  Fault write_linear(u64 linear, const u8* in, unsigned length, Privilege who) noexcept;
+  void flush_page(u64 linear) noexcept;
+  // The host PC -> guest RIP of x87 instruction pointers; 0 if unknown.
+  [[nodiscard]] u64 guest_fip(u64 host_pc) const noexcept;
+
+  // For the engine.
+  void request_exit(u32 request) noexcept;
+  [[nodiscard]] bool in_code() const noexcept { return in_code_.load(std::memory_order_seq_cst); }
+  void drop_write_entries(const u8* host_page) noexcept;
+  void drop_jump_cache(const TranslatedBlock& block) noexcept;
+  void forget_code() noexcept;  // jump cache, execute TLB
+  static constexpr u32 kRequestKick = 1, kRequestNmi = 2, kRequestSmi = 4, kRequestInit = 8,
+                       kRequestSipi = 16, kRequestFlush = 32, kRequestPark = 64,
+                       kRequestWriteFlush = 128;
+
+  // For stubs and signal handlers.
+  u64 on_slow_access(u64 linear, u32 info, const u8* return_address, u64* needs_commit) noexcept;
+  void on_commit(const u8* return_address) noexcept;
+  void on_system(const SystemCall& call) noexcept;
+  void on_raise(u32 what, const u8* return_address) noexcept;
+  void on_host_fault() noexcept;
+  // Called in the signal handler: where to continue for a fault at `pc`, or nullptr if the PC is
+  // not in generated code. Sets exit_address/exit_argument.
+  [[nodiscard]] const u8* redirect_host_fault(const u8* pc, u32 trap) noexcept;
+
+ private:
+  // What the scalar loop wants from run().
+  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests };
+
+  TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory);
+
+  // Scalar parts.
+  Service loop() noexcept;
+  // Whether run() must act on `service` first.
+  bool take_requests(Service& service) noexcept;
+  void take_interrupts() noexcept;
+  TranslationMode compute_mode() noexcept;
+  void update_segment_limits() noexcept;
+  TranslatedBlock* lookup_block() noexcept;
+  [[nodiscard]] u64 linear_rip() const noexcept;
+  [[nodiscard]] Service stop_for(Service service) noexcept;
+  void rearm_polls() noexcept;
+  void run_block(const TranslatedBlock& block) noexcept;
+  bool fill_exec(u64 linear, unsigned index) noexcept;
+  void cache_jump(const TranslatedBlock& block) noexcept;
+  TlbInfo* resolve(u64 linear, unsigned set, bool write, bool implicit, Fault& fault) noexcept;
+  void install(TlbInfo& entry, unsigned set, unsigned index) noexcept;
+  const FlatRange* find_range(u64 phys) noexcept;
+  [[nodiscard]] unsigned set_for(Privilege who) const noexcept;
+  u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
+  void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
+  void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
+  void flush_tlb(bool global_too) noexcept;
+  void flush_exec(bool global_too) noexcept;
+  void flush_jump_cache(bool all) noexcept;
+  void log_fill(unsigned set, unsigned index) noexcept;
+  void take_flags_from_stub() noexcept;
+  void set_rip_at(const u8* pc) noexcept;
+  [[nodiscard]] u64 wrap_rip(u64 rip) const noexcept {
+    return mode_.code64() ? rip : rip & 0xffffffff;
+  }
+
+  // Others.
+  void translate();
+  void translate_uncached();
+  TranslatedBlock* emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
+                                const TranslationCache::PageUse& second, bool cached);
+  const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
+                            const u8* cold);
+  void wake_up();
+  void link_exit();
+  void wait_halted();
+  bool serve_requests(StopReason& reason);
+  void refresh_view();
+
+  // parts
+  TcgEngine& engine_;
+  VCpuConfig config_;
+  Mapping frame_memory_;
+  VcpuFrame* frame_;
+  CpuCore core_;
+  StubTable emit_table_;
+  std::unique_ptr<BlockEmitter> emitter_;
+  GuestBlock guest_block_;
+  EmittedBlock emitted_;
+  CpuBus* bus_ = nullptr;
+  std::shared_ptr<const FlatView> view_;
+  const FlatRange* last_range_ = nullptr;
+
+  // run state
+  TranslationMode mode_;
+  bool mode_stale_ = true;
+  bool vectors_saved_ = true;
+  bool transferred_ = false;
+  bool delivered_ = false;
+  u64 next_rip_ = 0;
+  u64 xsave_mask_ = 3;
+  Fault fetch_fault_;
+  bool fetch_uncached_ = false;  // the code is not in RAM
+  u32 link_id_ = 0;
+  unsigned jump_slot_ = kJumpCacheSlots + 1;
+  bool host_memory_failed_ = false;
+  u64 debug_pending_ = 0;  // DR6 bits of data breakpoints hit by the running instruction
+  // What commit_write has to do: copy the bounce slot out (if any) and mark pages as written.
+  struct PendingCommit {
+    unsigned parts = 0;
+    unsigned size = 0;
+    unsigned split = 0;  // bytes on the first page
+    u8* bounce = nullptr;
+    TlbInfo* entry[2] = {};
+    u64 offset[2] = {};
+  } commit_;
+  std::unique_ptr<TlbInfo[]> tlb_info_;  // kMemorySets * kTlbEntries
+  ExecInfo exec_info_[kItlbEntries];
+  std::unique_ptr<u32[]> fill_log_;
+  u32 fill_count_ = 0;
+  std::unique_ptr<u32[]> jump_log_;
+  u32 jump_log_count_ = 0;
+  static constexpr u32 kJumpLogEntries = 2048;
+  u64 jump_pages_[64] = {};     // hashed pages that jump-cache entries stand for
+  u64 large_regions_[64] = {};  // hashed 2 MiB regions with large-page entries
+  bool giant_pages_ = false;
+  u8 poll_byte_[64] = {};
+  u64 tsc_bias_ = 0;
+  struct PageIdEntry {
+    u64 linear = ~u64{0};
+    const u8* host = nullptr;
+    u32 id = 0;
+  };
+  static constexpr unsigned kPageIdCacheEntries = 1024;
+  std::unique_ptr<PageIdEntry[]> page_ids_;
+
+  // requests
+  std::atomic<bool> in_code_{false};
+  std::atomic<u32> requests_{0};
+  std::atomic<bool> interrupt_line_{false};
+  std::atomic<u32> sipi_vector_{0};
+  std::atomic<bool> sleeping_{false};
+  std::mutex sleep_mutex_;
+  std::condition_variable wake_;
+
+  struct Counters {
+    u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, system_calls = 0, faults = 0,
+        interrupts = 0, flushes = 0, loop_turns = 0, commits = 0, uncached = 0;
+  } counters_;
+};
+
+}  // namespace emu

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translated blocks: found by guest bytes, RIP and mode; linked with each other; dropped when the
+// guest changes their bytes.
+// Threads: find() and block_at() take no lock and are safe while others change the cache (blocks
+// live until clear(), which needs every vCPU out of generated code); the rest needs lock().
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mapping.h"
+#include "base/result.h"
+#include "memory/guest_ram.h"
+#include "tcg/code_cache.h"
+#include "tcg/emitted_block.h"
+
+namespace emu {
+
+// What a block is looked up by. `guest` is the host address of its first guest byte, so that a
+// remapped guest-physical page does not hit stale code.
+struct BlockKey {
+  const u8* guest = nullptr;
+  u64 rip = 0;
+  u32 mode = 0;
+  bool operator==(const BlockKey&) const = default;
+};
+
+struct TranslatedBlock {
+  BlockKey key;
+  u32 length_bytes = 0;             // guest bytes
+  const u8* second_page = nullptr;  // host address of the next page, if the block runs into it
+  const u8* code = nullptr;
+  u32 code_bytes = 0;
+  std::atomic<bool> valid{true};
+  u32 first_exit = 0;
+  u32 exit_count = 0;
+  u32 incoming = 0;  // id of the first linked exit that leads here; 0 ends the list
+  std::atomic<TranslatedBlock*> hash_next{nullptr};
+  std::vector<InstructionMapEntry> map;
+  std::vector<PollSite> polls;
+  std::vector<std::unique_ptr<SystemCall>> system_calls;
+};
+
+// A guest instruction of a block, from a host PC in it.
+struct InstructionAt {
+  const TranslatedBlock* block = nullptr;
+  u64 rip = 0;
+  u8 length = 0;
+};
+
+// A direct exit of a block; ids start at 1.
+struct ExitRecord {
+  TranslatedBlock* from;
+  TranslatedBlock* to;  // null while unlinked
+  u64 target_rip;
+  const u8* patch;
+  const u8* cold;
+  u32 next_incoming;
+  u32 reserved;
+};
+
+class TranslationCache {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<TranslationCache>> create(u64 code_bytes);
+
+  // The valid block with this key, or nullptr. Scalar code.
+  [[nodiscard]] TranslatedBlock* find(const BlockKey& key) const noexcept;
+  // The block (valid or not) whose code contains `pc`, or nullptr. Scalar code.
+  [[nodiscard]] const TranslatedBlock* block_at(const u8* pc) const noexcept;
+  // The guest instruction that `pc` (a host PC, or a return address minus 1) belongs to.
+  [[nodiscard]] InstructionAt instruction_at(const u8* pc) const noexcept;
+  [[nodiscard]] const ExitRecord& exit(u32 id) const noexcept { return exits_[id]; }
+
+  [[nodiscard]] CodeCache& code() { return code_; }
+  [[nodiscard]] std::mutex& mutex() { return mutex_; }
+  // Everything allocated so far (the stubs) survives clear().
+  void keep_from_here() { kept_bytes_ = code_.used_bytes(); }
+  // Whether another block fits.
+  [[nodiscard]] bool has_room() const;
+  [[nodiscard]] u32 next_exit_id() const { return exit_count_; }
+
+  // A page whose bytes a block depends on.
+  struct PageUse {
+    GuestRam* ram = nullptr;  // null: not RAM, nothing to watch
+    u64 page = 0;             // index in *ram
+    const u8* host = nullptr;
+  };
+  // Takes over what was emitted for code().next() with exit ids from next_exit_id(). With `cached`
+  // false it is never found again.
+  TranslatedBlock* add(const BlockKey& key, u32 length_bytes, EmittedBlock& emitted,
+                       const PageUse& first, const PageUse& second, bool cached);
+  // Lets exit `id` go straight to `entry`, which belongs to or leads to `target`.
+  void link(u32 id, TranslatedBlock& target, const u8* entry);
+  // Drops every block that overlaps the bytes; appends the dropped ones to `dropped`.
+  void invalidate(const GuestRam& ram, u64 ram_offset, u64 length_bytes,
+                  std::vector<TranslatedBlock*>& dropped);
+  // Forgets everything. No vCPU may be in generated code.
+  void clear();
+
+  struct Counters {
+    std::atomic<u64> blocks{0}, links{0}, invalidations{0}, clears{0};
+  };
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  static constexpr unsigned kHashBits = 18;
+  static constexpr u32 kMaxExits = 1u << 24;
+  static constexpr u32 kMaxBlocks = 1u << 23;
+  static constexpr unsigned kGranuleShift = 6;  // self-modification is tracked per 64 bytes
+  struct PageCode {
+    GuestRam* ram = nullptr;
+    u64 page = 0;
+    u64 granules = 0;
+    std::vector<TranslatedBlock*> blocks;
+  };
+
+  TranslationCache(CodeCache code, Mapping buckets, Mapping exits, Mapping order);
+  [[nodiscard]] static std::size_t hash(const BlockKey& key);
+  void drop(TranslatedBlock& block);
+  void unlink_incoming(TranslatedBlock& block);
+  void unlink_outgoing(TranslatedBlock& block);
+  void watch(TranslatedBlock& block, const PageUse& use, u64 from, u64 to);
+  static u64 granules(u64 from, u64 to);
+
+  std::mutex mutex_;
+  CodeCache code_;
+  u64 kept_bytes_ = 0;
+  Mapping bucket_memory_, exit_memory_, order_memory_;
+  std::atomic<TranslatedBlock*>* buckets_;
+  ExitRecord* exits_;
+  TranslatedBlock** order_;  // by ascending code address
+  std::atomic<u32> block_count_{0};
+  u32 exit_count_ = 1;
+  std::vector<std::unique_ptr<TranslatedBlock>> blocks_;
+  std::unordered_map<const u8*, PageCode> pages_;
+  Counters counters_;
+};
+
+}  // namespace emu
