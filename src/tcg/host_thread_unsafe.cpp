@@ -22,6 +22,7 @@ constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 thread_local TcgCpu* current_cpu = nullptr;
 struct sigaction previous_actions[4];
 
+// SAFETY: only hands the arguments of a handler on.
 void pass_on(int signal, siginfo_t* info, void* context) {
   for (unsigned i = 0; i < 4; ++i) {
     if (kSignals[i] != signal) continue;
