@@ -21,15 +21,19 @@ enum class InstructionClass : u8 {
   kSpecial,  // written by us inline or as several host instructions (xlat, aaa, bound, cmpxchg8b
              // corner cases, lea in 32-bit code, gathers, ...)
   kSystem,   // a C++ helper does it; `ends_block` says whether the block goes on
-  kInvalid,  // raises #UD (undefined bytes, not offered in CPUID, or forbidden in this mode)
+  kNop,      // executes as nothing: hints, prefetches
+  kInvalid,  // raises `vector`: #UD (undefined bytes, not offered in CPUID, or forbidden in this
+             // mode), #NM (FPU not available) or #GP (too long, beyond the CS limit)
 };
 
 // RFLAGS status bits as masks (kFlagCf ... of cpu/cpu_state.h).
 struct GuestInstruction {
-  u64 rip = 0;    // offset in CS
-  u8 length = 0;  // bytes, 1..15
+  u64 rip = 0;        // offset in CS
+  u8 bytes[15] = {};  // as they were when decoded
+  u8 length = 0;      // bytes, 1..15
   InstructionClass kind = InstructionClass::kPlain;
   bool ends_block = false;
+  u8 vector = 0;              // kInvalid: the exception, kVectorUd, -Nm or -Gp (error code 0)
   u16 flags_read = 0;         // status flags it may read
   u16 flags_written = 0;      // status flags it always overwrites (defined or undefined)
   u16 flags_live = 0;         // status flags somebody may still read after it

@@ -40,11 +40,16 @@ struct StubTable {
   // instruction (next_rip from the instruction map).
   const u8* commit_write = nullptr;
 
+  // As commit_write, but always returns: for stores that are followed by more of the same
+  // instruction (another store, or the jump of a call).
+  const u8* commit_part = nullptr;
+
   // Calls C++ for a system instruction or complicated operation. In: kT1 = const SystemCall*, kT0 =
-  // linear address of its memory operand, if any. All guest registers and flags are in the frame
-  // (cpu.gpr, cpu.rflags) during the call, and loaded again after it, changed or not. Preserves
-  // x87 and vector registers, unless the operation changes them. cpu.rip is the instruction's own
-  // RIP when the call starts. Does not return if the operation faults, ends the block or stops.
+  // linear address of its memory operand, if any: stored to frame.exit_address. All guest registers
+  // and flags are in the frame (cpu.gpr, cpu.rflags) during the call, and loaded again after it,
+  // changed or not. Preserves x87 and vector registers, unless the operation changes them. cpu.rip
+  // is the instruction's own RIP when the call starts. Does not return if the operation faults,
+  // ends the block or stops.
   const u8* call_system = nullptr;
 
   // Ends of blocks; jumped to with all guest state in place:

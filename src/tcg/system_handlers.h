@@ -105,6 +105,9 @@ void system_out(TcgCpu&, const SystemCall&) noexcept;
 void system_string(TcgCpu&, const SystemCall&) noexcept;
 void system_string_io(TcgCpu&, const SystemCall&) noexcept;
 
+// AAA, AAS, DAA, DAS by mnemonic: decimal_adjust() of decimal_scalar.h does it.
+void system_decimal(TcgCpu&, const SystemCall&) noexcept;
+
 // FPU and extended state; memory = the area. operand_bytes 8 for the ...64 forms, 4 otherwise; for
 // FSTENV/FSAVE/FLDENV/FRSTOR the operand size (2 or 4, 4 in 64-bit code). #NM and alignment checks
 // are the handler's.

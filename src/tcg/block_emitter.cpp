@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcg/block_emitter.h"
+
+#include "tcg/emit_context.h"
+
+namespace emu {
+
+void EmitContext::add_map_entry(const GuestInstruction& g) {
+  const u32 offset = as_.offset();
+  const u16 guest = static_cast<u16>(g.rip - block_->rip);
+  if (!out_->map.empty() && out_->map.back().host_offset == offset) out_->map.pop_back();
+  out_->map.push_back({offset, guest, g.length, 0});
+}
+
+void EmitContext::emit_instruction(const GuestInstruction& g) {
+  switch (g.kind) {
+    case InstructionClass::kPlain:
+      return emit_plain(g);
+    case InstructionClass::kStack:
+      return emit_stack(g);
+    case InstructionClass::kString:
+      return emit_string(g);
+    case InstructionClass::kControl:
+      return emit_control(g);
+    case InstructionClass::kSpecial:
+      return emit_special(g);
+    case InstructionClass::kSystem:
+      return emit_system(g);
+    case InstructionClass::kNop:
+      return;
+    case InstructionClass::kInvalid:
+      return emit_raise(g.vector, g.vector == 13);
+  }
+}
+
+void EmitContext::emit_cold_parts() {
+  // Parts may not be added while this runs.
+  for (const ColdPart& part : cold_) {
+    add_map_entry(*part.guest);
+    switch (part.kind) {
+      case ColdPart::Kind::kAccess:
+        emit_cold_access(part);
+        break;
+      case ColdPart::Kind::kSegment:
+        emit_cold_segment(part);
+        break;
+      case ColdPart::Kind::kExit:
+        as_.patch(part.from);
+        out_->exits[part.number].cold_offset = as_.offset();
+        as_.mov_imm(kT1, first_exit_id_ + part.number);
+        as_.jmp_to(stubs_.link_exit);
+        break;
+      case ColdPart::Kind::kPoll:
+        out_->polls[part.number].cold_offset = as_.offset();
+        as_.mov_imm(kT0, part.target);
+        as_.jmp_to(stubs_.loop_exit);
+        break;
+    }
+  }
+}
+
+void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u32 first_exit_id,
+                             EmittedBlock& out) {
+  out.clear();
+  cold_.clear();
+  out_ = &out;
+  block_ = &block;
+  mode_ = block.mode;
+  first_exit_id_ = first_exit_id;
+  // SAFETY: an address used as a number.
+  as_.reset(out.code, __builtin_bit_cast(u64, host_address));
+  for (const GuestInstruction& g : block.instructions) {
+    current_ = &g;
+    add_map_entry(g);
+    emit_instruction(g);
+  }
+  if (current_ != nullptr && !current_->ends_block) exit_direct(block.next_rip);
+  emit_cold_parts();
+}
+
+class BlockEmitter::Impl {
+ public:
+  Impl(const StubTable& stubs, const TcgOptions& options)
+      : stubs_(stubs), options_(options), context_(stubs_, options_) {}
+  EmitContext& context() { return context_; }
+
+ private:
+  StubTable stubs_;
+  TcgOptions options_;
+  EmitContext context_;
+};
+
+BlockEmitter::BlockEmitter(const StubTable& stubs, const TcgOptions& options)
+    : impl_(std::make_unique<Impl>(stubs, options)) {}
+
+BlockEmitter::~BlockEmitter() = default;
+
+void BlockEmitter::emit(const GuestBlock& block, const u8* host_address, u32 first_exit_id,
+                        EmittedBlock& out) {
+  impl_->context().emit_block(block, host_address, first_exit_id, out);
+}
+
+}  // namespace emu

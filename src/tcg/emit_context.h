@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Emission of one block: what the parts of the emitter (plain instructions, stack, strings, control
+// transfer, system calls, masked memory) share. Private to the emitter.
+//
+// Conventions inside one guest instruction: kT0, kT1 and kT2 are free; nothing lives in them from
+// one instruction to the next. An address is first put into kT0 as an offset in its segment; then
+// begin_access() turns it into a host address [kT0 + kT1] (see StubTable::slow_access). Everything
+// between begin_access() and end_access() is emitted again behind the slow path of a store, so it
+// must be free of relative jumps out of itself and ends with the instruction's register changes.
+#pragma once
+
+#include <bitset>
+
+#include "frontend/guest_block.h"
+#include "tcg/emit_renamed.h"
+#include "tcg/emitted_block.h"
+#include "tcg/frame.h"
+#include "tcg/host_assembler.h"
+#include "tcg/register_map.h"
+#include "tcg/stub_table.h"
+#include "tcg/system_handlers.h"
+#include "tcg/tcg_options.h"
+
+namespace emu {
+
+// One data access of an instruction.
+struct Access {
+  unsigned size = 0;  // bytes, 1..64
+  bool read = false;
+  bool write = false;
+  u8 segment = kDs;
+  // More stores follow in this instruction (or a control transfer): use commit_part.
+  bool partial = false;
+  bool implicit_supervisor = false;
+};
+
+class EmitContext {
+ public:
+  EmitContext(const StubTable& stubs, const TcgOptions& options)
+      : stubs_(stubs), options_(options) {}
+
+  void emit_block(const GuestBlock& block, const u8* host_address, u32 first_exit_id,
+                  EmittedBlock& out);
+
+ private:
+  using HostReg = u8;
+
+  // block_emitter.cpp: the block, its cold parts and its map
+  void emit_instruction(const GuestInstruction& g);
+  void add_map_entry(const GuestInstruction& g);
+  void emit_cold_parts();
+  void emit_special(const GuestInstruction& g);
+
+  // emit_operands.cpp: registers and flags
+  [[nodiscard]] HostReg host_register(u8 guest, HostReg scratch);  // loads it if it is in the frame
+  void write_register(u8 guest, HostReg from, unsigned size);  // with x86 rules for partial writes
+  void save_flags();
+  void restore_flags();
+  [[nodiscard]] bool flags_needed(const GuestInstruction& g) const {
+    return g.flags_live_before != 0 || !options_.dead_flags;
+  }
+
+  // emit_memory.cpp
+  [[nodiscard]] static const ZydisDecodedOperand* memory_operand(const GuestInstruction& g);
+  [[nodiscard]] static u8 segment_of(const ZydisDecodedOperand& op);
+  // kT0 = offset of the operand in its segment, plus `extra` bytes.
+  void load_offset(const GuestInstruction& g, const ZydisDecodedOperand& op, i64 extra = 0);
+  void load_pointer(u8 guest, unsigned address_bytes);  // kT0 = register as an offset
+  void truncate_offset(unsigned address_bytes);         // kT0
+  // kT0: offset -> linear address, with the segment's checks if it needs any. Changes host flags
+  // (not with `size` 0: no check). Uses kT1 and kT2.
+  void to_linear(const GuestInstruction& g, u8 segment, unsigned size, bool write, bool saved);
+  void add_segment_base(u8 segment);
+  [[nodiscard]] bool needs_limit_check(u8 segment) const;
+  void begin_access(const GuestInstruction& g, const Access& access);
+  void end_access();
+  [[nodiscard]] static HostMem host_operand() { return HostMem::sum(kT0, kT1); }
+  [[nodiscard]] unsigned stack_bytes() const;  // size of the stack pointer: 2, 4 or 8
+  void load_stack_offset(i64 displacement);    // kT0 = rSP + displacement, wrapped
+  void adjust_stack(i64 displacement);         // rSP += displacement; uses kT2
+
+  // emit_plain.cpp
+  void emit_plain(const GuestInstruction& g);
+  void emit_with_memory(const GuestInstruction& g, const HostMem& memory, bool t1_free);
+
+  // emit_stack.cpp
+  void emit_stack(const GuestInstruction& g);
+  void emit_push(const GuestInstruction& g);
+  void emit_pop(const GuestInstruction& g);
+  void emit_push_all(const GuestInstruction& g);
+  void emit_pop_all(const GuestInstruction& g);
+  void emit_enter(const GuestInstruction& g);
+  void emit_leave(const GuestInstruction& g);
+
+  // emit_string.cpp
+  void emit_string(const GuestInstruction& g);
+  void load_direction();  // kT2 = 0 or -1 (DF set); uses kT1
+  void advance(u8 guest, unsigned element, unsigned address_bytes);  // by kT2; uses kT0
+
+  // emit_control.cpp
+  void emit_control(const GuestInstruction& g);
+  void emit_jump(const GuestInstruction& g);
+  void emit_call(const GuestInstruction& g);
+  void emit_return(const GuestInstruction& g);
+  void emit_loop(const GuestInstruction& g);
+  void load_target(const GuestInstruction& g);  // kT0 = indirect target
+  [[nodiscard]] u64 direct_target(const GuestInstruction& g) const;
+  [[nodiscard]] u64 next_rip(const GuestInstruction& g) const;
+
+  // emit_exits.cpp
+  void exit_direct(u64 target);
+  void add_exit(u64 target, u32 field);
+  void exit_conditional(u8 condition, u64 target);
+  void emit_poll(u64 target);
+  void emit_indirect_exit();  // target in kT0
+
+  // emit_system.cpp
+  void emit_system(const GuestInstruction& g);
+  void load_system_operand(const GuestInstruction& g, const ZydisDecodedOperand& op);
+  void call_handler(SystemCall call);
+  [[nodiscard]] const SystemCall* keep(SystemCall call);
+  [[nodiscard]] SystemCall describe(const GuestInstruction& g) const;
+  void emit_raise(u8 vector, bool has_error);
+  void raise_unsupported(const GuestInstruction& g);
+
+  // emit_special.cpp, emit_legacy.cpp: one function an instruction
+  void emit_lea(const GuestInstruction& g);
+  void emit_mov_from_segment(const GuestInstruction& g);
+  void emit_xlat(const GuestInstruction& g);
+  void emit_direction(bool set);
+  void emit_bit_string(const GuestInstruction& g);
+  void emit_bound(const GuestInstruction& g);
+  void emit_salc();
+  void emit_aam(const GuestInstruction& g);
+  void emit_aad(const GuestInstruction& g);
+  void emit_mask_bytes(const GuestInstruction& g);
+
+  // emit_masked.cpp
+  void emit_masked(const GuestInstruction& g);
+
+  // Code behind the block for what seldom happens.
+  struct ColdPart {
+    enum class Kind : u8 { kAccess, kSegment, kExit, kPoll };
+    Kind kind = Kind::kAccess;
+    bool restore_flags = false;
+    bool write = false;
+    bool partial = false;
+    u32 from = 0;    // rel32 field that leads here (kAccess, kSegment)
+    u32 back = 0;    // offset to return to
+    u32 end = 0;     // kAccess with write: end of what is emitted again
+    u32 number = 0;  // AccessInfo, index of an exit or a poll
+    u64 target = 0;  // kPoll
+    const SystemCall* call = nullptr;
+    const GuestInstruction* guest = nullptr;
+  };
+  void emit_cold_access(const ColdPart& part);
+  void emit_cold_segment(const ColdPart& part);
+
+  const StubTable& stubs_;
+  const TcgOptions& options_;
+  HostAssembler as_;
+  EmittedBlock* out_ = nullptr;
+  const GuestBlock* block_ = nullptr;
+  const GuestInstruction* current_ = nullptr;
+  TranslationMode mode_;
+  u32 first_exit_id_ = 0;
+  std::vector<ColdPart> cold_;
+  std::size_t open_access_ = 0;  // index in cold_
+  std::bitset<ZYDIS_MNEMONIC_MAX_VALUE + 1> logged_;
+};
+
+}  // namespace emu
