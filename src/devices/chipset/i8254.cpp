@@ -14,7 +14,7 @@ constexpr u8 kReadBackNoStatus = 0x10;
 // A late host delivers missed periods one by one, so that a guest's tick count stays right, but
 // gives up on what lies further back than this.
 constexpr u64 kMaxBehindTicks = 1'193'182 / 4;
-// A guest may program periods that no host can follow: never fire more often than this when late.
+// A guest may program periods that no host can follow: never fire more often than this.
 constexpr u64 kMinGapNs = 20'000;
 
 }  // namespace
@@ -65,16 +65,15 @@ void I8254::timer_fired() {
     c.counter.advance(now - c.at_ticks);
     c.at_ticks = now;
   }
-  arm();
+  arm(clock_.now_ns() + kMinGapNs);
 }
 
-void I8254::arm() {
+// Not before `earliest_ns`.
+void I8254::arm(u64 earliest_ns) {
   const Channel& c = channels_[0];
   const u64 rise = c.counter.next_rise();
   if (rise == kNever) return timer_->cancel();
-  const u64 due_ns = kPitFrequency.ns_at(c.at_ticks + rise);
-  const u64 now_ns = clock_.now_ns();
-  timer_->arm(due_ns > now_ns ? due_ns : now_ns + kMinGapNs);
+  timer_->arm(std::max(kPitFrequency.ns_at(c.at_ticks + rise), earliest_ns));
 }
 
 void I8254::set_gate2(bool gate) {

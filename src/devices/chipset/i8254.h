@@ -55,7 +55,7 @@ class I8254 final : public Device {
   [[nodiscard]] u64 now_ticks() const;
   Channel& present(unsigned index);
   void timer_fired();
-  void arm();
+  void arm(u64 earliest_ns = 0);
 
   // wires
   IrqLine out0_;
