@@ -3,6 +3,7 @@
 // Source: Intel SDM vol. 2 (each instruction), vol. 1 ch. 19 (I/O).
 #include "cpu/control_registers.h"
 #include "cpu/flags.h"
+#include "tcg/decimal_scalar.h"
 #include "tcg/system_operands.h"
 
 namespace emu {
@@ -76,6 +77,10 @@ void system_out(TcgCpu& t, const SystemCall& c) noexcept {
   t.save_vectors();
   t.bus().write_port(port, c.operand_bytes,
                      static_cast<u32>(read_gpr(t.cpu(), kRax, c.operand_bytes)));
+}
+
+void system_decimal(TcgCpu& t, const SystemCall& c) noexcept {
+  decimal_adjust(t.cpu(), c.mnemonic);
 }
 
 }  // namespace emu
