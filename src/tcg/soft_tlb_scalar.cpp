@@ -316,9 +316,10 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
   return reinterpret_cast<u64>(bounce) - linear;
 }
 
-void TcgCpu::on_commit(const u8* return_address) noexcept {
+// Makes the store that slow_access prepared: from the bounce slot to where it belongs, and the news
+// of it to whoever watches the pages.
+void TcgCpu::commit_store() noexcept {
   ++counters_.commits;
-  const u64 before = engine_.invalidation_count();
   for (unsigned part = 0; part < commit_.parts; ++part) {
     const TlbInfo& e = *commit_.entry[part];
     const unsigned n = part == 0 ? commit_.split : commit_.size - commit_.split;
@@ -332,6 +333,11 @@ void TcgCpu::on_commit(const u8* return_address) noexcept {
     }
     note_ram_write(e, commit_.offset[part], n);
   }
+}
+
+void TcgCpu::on_commit(const u8* return_address) noexcept {
+  const u64 before = engine_.invalidation_count();
+  commit_store();
   if (engine_.invalidation_count() != before || requests_.load(std::memory_order_relaxed) != 0) {
     const InstructionAt at = engine_.cache().instruction_at(return_address - 1);
     take_flags_from_stub();
@@ -339,6 +345,11 @@ void TcgCpu::on_commit(const u8* return_address) noexcept {
     leave();
     return;
   }
+  if (vectors_saved_) restore_vectors();
+}
+
+void TcgCpu::on_commit_part() noexcept {
+  commit_store();
   if (vectors_saved_) restore_vectors();
 }
 

@@ -18,8 +18,8 @@ class StubEmitter {
   StubEmitter(x86::Assembler& a, const StubCallbacks& callbacks) : a_(a), callbacks_(callbacks) {}
 
   void emit_all();
-  Label enter, leave, slow_access, commit_write, call_system, link_exit, loop_exit, raise,
-      host_fault, indirect[kJumpCacheSlots];
+  Label enter, leave, slow_access, commit_write, commit_part, call_system, link_exit, loop_exit,
+      raise, host_fault, indirect[kJumpCacheSlots];
 
  private:
   static x86::Mem gs(std::size_t offset, u32 size = 8) {
@@ -97,7 +97,7 @@ class StubEmitter {
   }
   void emit_enter();
   void emit_slow_access();
-  void emit_commit();
+  void emit_commit(const Label& entry, bool may_leave);
   void emit_call_system();
   void emit_faults();
   void emit_exits();
@@ -156,15 +156,15 @@ void StubEmitter::emit_slow_access() {
   a_.ret();
 }
 
-void StubEmitter::emit_commit() {
-  a_.bind(commit_write);
+void StubEmitter::emit_commit(const Label& entry, bool may_leave) {
+  a_.bind(entry);
   spill();
   capture_flags();
   load_owner();
   a_.mov(x86::rsi, x86::ptr(x86::rsp));
   a_.sub(x86::rsp, 8);
-  call(reinterpret_cast<const void*>(callbacks_.commit_write));
-  leave_if_asked();
+  call(reinterpret_cast<const void*>(may_leave ? callbacks_.commit_write : callbacks_.commit_part));
+  if (may_leave) leave_if_asked();
   a_.add(x86::rsp, 8);
   restore_captured_flags();
   reload(false);
@@ -245,14 +245,15 @@ void StubEmitter::emit_exits() {
 }
 
 void StubEmitter::emit_all() {
-  for (Label* l : {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &call_system,
-                   &link_exit, &loop_exit, &raise, &host_fault}) {
+  for (Label* l : {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &commit_part,
+                   &call_system, &link_exit, &loop_exit, &raise, &host_fault}) {
     *l = a_.newLabel();
   }
   for (Label& l : indirect) l = a_.newLabel();
   emit_enter();
   emit_slow_access();
-  emit_commit();
+  emit_commit(commit_write, true);
+  emit_commit(commit_part, false);
   emit_call_system();
   emit_faults();
   emit_exits();
@@ -278,6 +279,7 @@ Result<Stubs> emit_stubs(CodeCache& cache, const StubCallbacks& callbacks) {
   Stubs stubs;
   stubs.table.slow_access = at(emitter.slow_access);
   stubs.table.commit_write = at(emitter.commit_write);
+  stubs.table.commit_part = at(emitter.commit_part);
   stubs.table.call_system = at(emitter.call_system);
   stubs.table.link_exit = at(emitter.link_exit);
   stubs.table.loop_exit = at(emitter.loop_exit);

@@ -19,13 +19,14 @@ enum class LeaveReason : u32 {
 };
 
 // C++ that stubs call, with vector registers live. `owner` is frame.owner; all guest registers are
-// in cpu.gpr; for the first two the guest's flags are in frame.stub_flags, for the others in
+// in cpu.gpr; for the first three the guest's flags are in frame.stub_flags, for the others in
 // cpu.rflags. A nonzero frame.leave_reason afterwards leaves the block.
 struct StubCallbacks {
   // Returns the delta; *needs_commit says whether commit_write must follow.
   u64 (*slow_access)(void* owner, u64 linear, u32 access_info, const u8* return_address,
                      u64* needs_commit) noexcept;
   void (*commit_write)(void* owner, const u8* return_address) noexcept;
+  void (*commit_part)(void* owner, const u8* return_address) noexcept;  // never leaves
   void (*call_system)(void* owner, const void* system_call) noexcept;
   void (*raise)(void* owner, u32 what, const u8* return_address) noexcept;
   void (*host_fault)(void* owner) noexcept;

@@ -129,6 +129,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // For stubs and signal handlers.
   u64 on_slow_access(u64 linear, u32 info, const u8* return_address, u64* needs_commit) noexcept;
   void on_commit(const u8* return_address) noexcept;
+  void on_commit_part() noexcept;
   void on_system(const SystemCall& call) noexcept;
   void on_raise(u32 what, const u8* return_address) noexcept;
   void on_host_fault() noexcept;
@@ -162,6 +163,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] unsigned set_for(Privilege who) const noexcept;
   u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
   void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
+  void commit_store() noexcept;
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
   void flush_tlb(bool global_too) noexcept;
   void flush_exec(bool global_too) noexcept;

@@ -20,6 +20,7 @@ constexpr StubCallbacks kCallbacks = {
       return cpu_of(o).on_slow_access(linear, info, pc, commit);
     },
     [](void* o, const u8* pc) noexcept { cpu_of(o).on_commit(pc); },
+    [](void* o, const u8*) noexcept { cpu_of(o).on_commit_part(); },
     [](void* o, const void* call) noexcept {
       cpu_of(o).on_system(*static_cast<const SystemCall*>(call));
     },
