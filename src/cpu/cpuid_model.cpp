@@ -126,7 +126,7 @@ constexpr Model kModels[] = {
     {"default", "everything the host and the engine support", 0, 0x1f, kEverything, 40},
     {"host", "the same as default", 0, 0x1f, kEverything, 40},
     {"max", "the same as default", 0, 0x1f, kEverything, 40},
-    {"qemu64", "64-bit baseline (x86-64-v1)", 0x60fb1, 0x16, kQemu64, 40},
+    {"qemu64", "64-bit baseline (x86-64-v1)", 0x6fb, 0x16, kQemu64, 40},
     {"x86-64-v2", "64-bit with SSE4.2", 0x106a3, 0x16, kV2, 40},
     {"x86-64-v3", "64-bit with AVX2", 0x306c3, 0x16, kV3, 40},
     {"pentium3", "32-bit with SSE, for old systems", 0x683, 2, kPentium3, 36},
