@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The guest's screen for scripts: as a PNG file, as text, and waiting for a text to appear. Needs
+// no window.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "machine/control.h"
+
+namespace emu {
+
+// Takes the machine lock. Errors: no display device; see write_png().
+[[nodiscard]] Result<void> save_screenshot(MachineControl& control, const std::string& path);
+
+// The text screen in UTF-8, a line for each row, without trailing blanks; empty in graphics modes
+// and without a display device. Takes the machine lock.
+[[nodiscard]] std::string screen_text(MachineControl& control);
+
+// Waits until `text` is on the screen; false if the machine finished or `limit` passed first.
+// Looks ten times a second.
+[[nodiscard]] bool wait_for_screen_text(MachineControl& control, std::string_view text,
+                                        std::chrono::milliseconds limit);
+
+}  // namespace emu

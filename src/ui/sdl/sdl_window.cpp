@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ui/sdl/sdl_window.h"
+
+#include <SDL.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "base/log.h"
+#include "ui/png_file.h"
+#include "ui/sdl/sdl_input.h"
+#include "ui/sdl/sdl_screen.h"
+
+namespace emu {
+namespace {
+
+constexpr u32 kFrameMs = 16;
+
+// Initialises SDL's video for its life.
+class SdlVideo {
+ public:
+  SdlVideo() {
+    SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");       // HostSignals has them
+    SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");  // a PC is no film
+    SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
+    SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "0");
+    ok_ = SDL_InitSubSystem(SDL_INIT_VIDEO) == 0;
+  }
+  ~SdlVideo() {
+    if (ok_) SDL_QuitSubSystem(SDL_INIT_VIDEO);
+  }
+  SdlVideo(const SdlVideo&) = delete;
+  SdlVideo& operator=(const SdlVideo&) = delete;
+  [[nodiscard]] bool ok() const { return ok_; }
+
+ private:
+  bool ok_ = false;
+};
+
+std::string screenshot_name() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  ::localtime_r(&now, &local);
+  char name[64];
+  std::strftime(name, sizeof name, "emu-%Y%m%d-%H%M%S.png", &local);
+  return name;
+}
+
+class SdlWindow final : public UserInterface {
+ public:
+  SdlWindow(std::unique_ptr<SdlVideo> video, std::unique_ptr<SdlScreen> screen)
+      : video_(std::move(video)), screen_(std::move(screen)) {}
+
+  void run(MachineControl& control) override {
+    SdlInput input(control, screen_->window());
+    update_title(control, input);
+    u64 next_frame = SDL_GetTicks64();
+    while (!control.finished()) {
+      const u64 now = SDL_GetTicks64();
+      const u64 wait = next_frame > now ? next_frame - now : 0;
+      SDL_Event event;
+      if (SDL_WaitEventTimeout(&event, static_cast<int>(wait)) != 0) handle(event, control, input);
+      if (SDL_GetTicks64() < next_frame) continue;
+      next_frame = SDL_GetTicks64() + kFrameMs;
+      refresh(control);
+      update_title(control, input);
+    }
+  }
+
+ private:
+  void handle(const SDL_Event& event, MachineControl& control, SdlInput& input) {
+    if (event.type == SDL_QUIT) control.request_quit();
+    if (event.type == SDL_WINDOWEVENT) handle_window(event.window);
+    if (event.type == SDL_RENDER_TARGETS_RESET || event.type == SDL_RENDER_DEVICE_RESET) {
+      frame_.sequence = 0;  // the texture's contents are gone: draw everything
+    }
+    if (const auto command = input.handle(event)) obey(*command, control, input);
+  }
+
+  void handle_window(const SDL_WindowEvent& event) {
+    if (event.event == SDL_WINDOWEVENT_RESIZED && !screen_->is_full_screen()) {
+      screen_->was_resized({event.data1, event.data2});
+    }
+    if (event.event == SDL_WINDOWEVENT_EXPOSED || event.event == SDL_WINDOWEVENT_SIZE_CHANGED) {
+      needs_redraw_ = true;
+    }
+  }
+
+  void obey(SdlInput::Command command, MachineControl& control, SdlInput& input) {
+    switch (command) {
+      case SdlInput::Command::kToggleGrab:
+        input.toggle_grab();
+        break;
+      case SdlInput::Command::kToggleFullScreen:
+        screen_->toggle_full_screen();
+        break;
+      case SdlInput::Command::kSendCtrlAltDel:
+        input.send_ctrl_alt_del();
+        break;
+      case SdlInput::Command::kTogglePause:
+        control.paused() ? control.resume() : control.pause();
+        break;
+      case SdlInput::Command::kScreenshot:
+        save_picture();
+        break;
+      case SdlInput::Command::kNaturalSize:
+        screen_->make_natural();
+        break;
+      case SdlInput::Command::kQuit:
+        control.request_quit();
+        break;
+    }
+  }
+
+  void refresh(MachineControl& control) {
+    bool changed = false;
+    if (DisplaySource* const display = control.display()) {
+      const MachineLock lock = control.lock();
+      changed = display->render(frame_);
+    }
+    if (changed) {
+      screen_->show(frame_);
+    } else if (needs_redraw_) {
+      screen_->redraw();
+    }
+    needs_redraw_ = false;
+  }
+
+  void save_picture() {
+    const std::string name = screenshot_name();
+    const Result<void> saved = write_png(name, frame_);
+    if (!saved) log(LogLevel::kError, "ui", "{}", saved.error().message);
+    if (saved) log(LogLevel::kInfo, "ui", "screenshot: {}", name);
+  }
+
+  void update_title(const MachineControl& control, const SdlInput& input) {
+    std::string title = control.guest_name() + " - emu (" + control.engine_name() + ")";
+    if (control.paused()) title += " [paused]";
+    title += input.is_grabbed() ? " - Ctrl+Alt+G releases the pointer" : "";
+    if (title == title_) return;
+    title_ = title;
+    screen_->set_title(title_);
+  }
+
+  std::unique_ptr<SdlVideo> video_;
+  std::unique_ptr<SdlScreen> screen_;
+  Frame frame_;
+  std::string title_;
+  bool needs_redraw_ = true;
+};
+
+}  // namespace
+
+bool has_graphical_display() {
+  for (const char* name : {"SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') return true;
+  }
+  return false;
+}
+
+Result<std::unique_ptr<UserInterface>> open_sdl_window(const SdlWindowOptions& options) {
+  auto video = std::make_unique<SdlVideo>();
+  if (!video->ok()) return fail("cannot open a window: {}", SDL_GetError());
+  auto screen = SdlScreen::open(options.is_full_screen);
+  if (!screen) return screen.error();
+  return std::unique_ptr<UserInterface>(
+      std::make_unique<SdlWindow>(std::move(video), std::move(*screen)));
+}
+
+}  // namespace emu

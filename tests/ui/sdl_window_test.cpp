@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// The window on a virtual X screen: it shows the picture, and keys and pointer reach the machine.
+#include "ui/sdl/sdl_window.h"
+
+#include <SDL.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "ui/fake_control.h"
+#include "ui/png_file.h"
+#include "ui/sdl/picture_layout.h"
+#include "ui/sdl/sdl_screen.h"
+#include "ui/virtual_screen.h"
+
+namespace emu {
+namespace {
+
+using testing::FakeControl;
+
+TEST(PictureLayout, PrefersWholeMultiples) {
+  EXPECT_EQ(place_picture({640, 400}, {1280, 800}), (Placement{0, 0, {1280, 800}, true}));
+  EXPECT_EQ(place_picture({640, 400}, {1400, 900}), (Placement{60, 50, {1280, 800}, true}));
+  EXPECT_EQ(place_picture({640, 400}, {1000, 1000}), (Placement{0, 187, {1000, 625}, false}));
+  EXPECT_EQ(place_picture({1920, 1080}, {640, 480}), (Placement{0, 60, {640, 360}, false}));
+  EXPECT_EQ(place_picture({8192, 1}, {8, 8}).size, (Size{8, 1}));
+}
+
+TEST(PictureLayout, SmallPicturesGetLargeWindows) {
+  EXPECT_EQ(natural_window({640, 400}, {1920, 1080}), (Size{1280, 800}));
+  EXPECT_EQ(natural_window({1280, 800}, {1920, 1080}), (Size{1280, 800}));
+  EXPECT_EQ(natural_window({3840, 2160}, {1920, 1080}), (Size{1632, 918}));
+}
+
+// Every pixel in its own colour.
+Frame test_picture(u32 width, u32 height) {
+  Frame frame;
+  frame.width = width;
+  frame.height = height;
+  for (u32 i = 0; i < width * height; ++i) frame.pixels.push_back(i * 2654435761u & 0xFFFFFF);
+  frame.changed_bottom = height;
+  return frame;
+}
+
+class RecordingKeyboard final : public KeyboardSink {
+ public:
+  void key(KeyCode code, bool pressed) override {
+    keys += (pressed ? '+' : '-') + std::to_string(code) + ' ';
+  }
+  std::string keys;
+};
+
+class RecordingMouse final : public MouseSink {
+ public:
+  void move(i32 dx, i32 dy, i32 wheel) override {
+    x += dx;
+    y += dy;
+    notches += wheel;
+  }
+  void button(MouseButton, bool pressed) override { presses += pressed ? 1 : 0; }
+  i32 x = 0, y = 0, notches = 0, presses = 0;
+};
+
+// A picture that runs the next step of a script whenever the window asks for it, and at the end
+// finishes the machine.
+class ScriptedDisplay final : public DisplaySource {
+ public:
+  ScriptedDisplay(FakeControl& control, std::vector<std::function<void()>> steps)
+      : control_(control), steps_(std::move(steps)) {}
+  bool render(Frame& frame) override {
+    if (next_ < steps_.size()) {
+      steps_[next_++]();
+    } else if (++idle_ == 3) {
+      control_.finish();
+    }
+    if (frame.sequence == 1) return false;
+    frame = test_picture(320, 200);
+    frame.sequence = 1;
+    return true;
+  }
+  bool text(TextScreen&) override { return false; }
+
+ private:
+  FakeControl& control_;
+  std::vector<std::function<void()>> steps_;
+  std::size_t next_ = 0;
+  int idle_ = 0;
+};
+
+void press(SDL_Scancode code, bool pressed, int modifiers = 0) {
+  SDL_Event event{};
+  event.type = pressed ? SDL_KEYDOWN : SDL_KEYUP;
+  event.key.keysym.scancode = code;
+  event.key.keysym.mod = static_cast<Uint16>(modifiers);
+  SDL_PushEvent(&event);
+}
+
+void click(u8 button, bool pressed) {
+  SDL_Event event{};
+  event.type = pressed ? SDL_MOUSEBUTTONDOWN : SDL_MOUSEBUTTONUP;
+  event.button.button = button;
+  SDL_PushEvent(&event);
+}
+
+class SdlWindowTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!screen_.is_running()) GTEST_SKIP() << "Xvfb is not installed";
+    control_.keyboard_sink = &keyboard_;
+    control_.mouse_sink = &mouse_;
+  }
+  // Runs the window with a script.
+  void run(std::vector<std::function<void()>> steps) {
+    ScriptedDisplay display(control_, std::move(steps));
+    control_.display_source = &display;
+    auto window = open_sdl_window({});
+    ASSERT_TRUE(window) << window.error().message;
+    (*window)->run(control_);
+  }
+
+  testing::VirtualScreen screen_;
+  FakeControl control_;
+  RecordingKeyboard keyboard_;
+  RecordingMouse mouse_;
+};
+
+TEST_F(SdlWindowTest, ShowsThePicturePixelByPixel) {
+  ASSERT_EQ(SDL_InitSubSystem(SDL_INIT_VIDEO), 0) << SDL_GetError();
+  {
+    auto screen = SdlScreen::open(false);
+    ASSERT_TRUE(screen) << screen.error().message;
+    const Frame picture = test_picture(800, 600);
+    (*screen)->show(picture);
+    auto shown = (*screen)->read_back();
+    ASSERT_TRUE(shown) << shown.error().message;
+    const i32 width = static_cast<i32>(shown->width);
+    const i32 height = static_cast<i32>(shown->height);
+    const Placement place = place_picture({800, 600}, {width, height});
+    ASSERT_EQ(place.size, (Size{800, 600}));
+    const std::size_t corner =
+        static_cast<std::size_t>(place.y) * shown->width + static_cast<std::size_t>(place.x);
+    for (u32 y = 0; y < 600; ++y) {
+      for (u32 x = 0; x < 800; ++x) {
+        ASSERT_EQ(shown->pixels[corner + y * shown->width + x], picture.pixels[y * 800 + x]);
+      }
+    }
+  }
+  SDL_QuitSubSystem(SDL_INIT_VIDEO);
+}
+
+TEST_F(SdlWindowTest, KeysReachTheGuest) {
+  run({[] { press(SDL_SCANCODE_A, true); }, [] { press(SDL_SCANCODE_A, false); },
+       [] { press(SDL_SCANCODE_RSHIFT, true); }});
+  EXPECT_EQ(keyboard_.keys.substr(0, 12), "+4 -4 +229 ");
+}
+
+TEST_F(SdlWindowTest, HotKeysStayHere) {
+  run({[] { press(SDL_SCANCODE_P, true, KMOD_LCTRL | KMOD_LALT); },
+       [] { press(SDL_SCANCODE_P, false, KMOD_LCTRL | KMOD_LALT); },
+       [] { press(SDL_SCANCODE_END, true, KMOD_LCTRL | KMOD_LALT); }});
+  EXPECT_TRUE(control_.paused());
+  EXPECT_EQ(keyboard_.keys, "+224 +226 +76 -224 -226 -76 ");
+}
+
+TEST_F(SdlWindowTest, PointerGoesToTheGuestAfterAClick) {
+  run({[] { click(SDL_BUTTON_RIGHT, true); },  // not taken yet: ignored
+       [] { click(SDL_BUTTON_LEFT, true); }, [] { click(SDL_BUTTON_RIGHT, true); },
+       [] {
+         SDL_Event event{};
+         event.type = SDL_MOUSEWHEEL;
+         event.wheel.y = 2;
+         SDL_PushEvent(&event);
+       },
+       [] { press(SDL_SCANCODE_G, true, KMOD_LCTRL | KMOD_LALT); },
+       [] { click(SDL_BUTTON_RIGHT, true); }});
+  EXPECT_EQ(mouse_.presses, 1);
+  EXPECT_EQ(mouse_.notches, 2);
+}
+
+TEST_F(SdlWindowTest, ClosingTheWindowAsksTheMachineToQuit) {
+  run({[] {
+    SDL_Event event{};
+    event.type = SDL_QUIT;
+    SDL_PushEvent(&event);
+  }});
+  EXPECT_TRUE(control_.finished());
+}
+
+TEST(SdlWindow, SaysWhyThereIsNoWindow) {
+  ::setenv("SDL_VIDEODRIVER", "x11", 1);
+  ::setenv("DISPLAY", ":9999", 1);
+  EXPECT_TRUE(has_graphical_display());
+  const auto window = open_sdl_window({});
+  ::unsetenv("SDL_VIDEODRIVER");
+  ::unsetenv("DISPLAY");
+  ASSERT_FALSE(window);
+  EXPECT_NE(window.error().message.find("cannot open a window: "), std::string::npos);
+}
+
+}  // namespace
+}  // namespace emu
