@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/vm_clock.h"
 
-#include <ctime>
-
 #include "base/check.h"
 
 namespace emu {
@@ -25,16 +23,10 @@ VmClock::~VmClock() {
   EMU_CHECK(armed_.empty());  // the clock outlives its timers
 }
 
-u64 VmClock::host_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<u64>(now.tv_sec) * kNsPerSecond + static_cast<u64>(now.tv_nsec);
-}
-
 u64 VmClock::now_ns() const {
   const u64 frozen = frozen_ns_.load(std::memory_order_acquire);
   if (frozen != kNever) return frozen;
-  return host_ns() - base_ns_.load(std::memory_order_acquire);
+  return host_.now_ns() - base_ns_.load(std::memory_order_acquire);
 }
 
 std::unique_ptr<Timer> VmClock::create_timer(std::function<void()> fired) {
@@ -43,7 +35,7 @@ std::unique_ptr<Timer> VmClock::create_timer(std::function<void()> fired) {
 
 void VmClock::run() {
   if (running()) return;
-  base_ns_.store(host_ns() - frozen_ns_.load(), std::memory_order_release);
+  base_ns_.store(host_.now_ns() - frozen_ns_.load(), std::memory_order_release);
   frozen_ns_.store(kNever, std::memory_order_release);
   earlier_();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// VM time from the host's monotonic clock, with pause; and its timers, which the I/O thread serves.
+// VM time from the host's clock, with pause; and its timers, which the I/O thread serves.
 // Threads: now_ns() any; everything else with the machine lock held.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/vm_time.h"
+#include "machine/host_time.h"
 
 namespace emu {
 
@@ -23,6 +24,9 @@ class VmClock final : public Clock {
 
   [[nodiscard]] u64 now_ns() const override;
   [[nodiscard]] std::unique_ptr<Timer> create_timer(std::function<void()> fired) override;
+
+  // The host's, and the guest's, ticks per second.
+  [[nodiscard]] u64 tsc_hz() const { return host_.tsc_hz(); }
 
   void run();
   void pause();
@@ -38,9 +42,9 @@ class VmClock final : public Clock {
 
  private:
   class VmTimer;
-  [[nodiscard]] static u64 host_ns();
   void rearm(VmTimer& timer, u64 deadline_ns);
 
+  HostTime host_;
   std::function<void()> earlier_;
   std::set<std::pair<u64, VmTimer*>> armed_;
   std::atomic<u64> frozen_ns_{0};  // the time while paused; kNever: running
