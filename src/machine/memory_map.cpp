@@ -132,6 +132,11 @@ void MemoryMap::set_smram(const SmramControl& control) {
   update_smram();
 }
 
+void MemoryMap::reset() {
+  processors_in_smm_ = 0;
+  update_smram();
+}
+
 void MemoryMap::smm_changed(bool entered) {
   if (entered) {
     ++processors_in_smm_;

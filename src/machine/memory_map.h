@@ -45,6 +45,8 @@ class MemoryMap final : public HostBridgeMap, public IrqSink {
   // HostBridgeMap
   void set_pam(unsigned index, bool read_enable, bool write_enable) override;
   void set_smram(const SmramControl& control) override;
+  // No processor is in SMM.
+  void reset();
   // Processors in SMM now: SMRAM is visible while there is one.
   void smm_changed(bool entered);
   // IrqSink: input 0 is the A20 gate.

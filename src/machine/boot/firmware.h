@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finding SeaBIOS and its VGA BIOS where Debian puts them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace emu {
+
+struct Firmware {
+  std::vector<u8> bios;
+  std::vector<u8> vga_bios;  // may be empty: then there is no text on the screen
+
+  // Reads the images; an empty path means Debian's. Errors: missing firmware, with the package to
+  // install; unreadable or unfit files.
+  [[nodiscard]] static Result<Firmware> find(const std::string& bios_path,
+                                             const std::string& vga_path);
+};
+
+}  // namespace emu

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/machine.h"
+
+#include <sys/sysinfo.h>
+
+#include <ctime>
+#include <future>
+
+#include "block/open_disk.h"
+#include "machine/boot/board_setup.h"
+#include "tcg/tcg_accelerator.h"
+
+namespace emu {
+namespace {
+
+// What the host could give at most: memory and swap.
+Result<void> check_memory(u64 memory_bytes) {
+  struct sysinfo info {};
+  if (::sysinfo(&info) != 0) return {};
+  const u64 total = (u64{info.totalram} + info.totalswap) * info.mem_unit;
+  if (memory_bytes <= total) return {};
+  return fail("--memory: the guest wants {} MiB, this host has {} MiB; use -m {}M or less",
+              memory_bytes / kMiB, total / kMiB, total / kMiB / 2);
+}
+
+DiskFormat disk_format(const DriveConfig& drive) {
+  if (drive.format == "qcow2") return DiskFormat::kQcow2;
+  if (drive.format == "raw" || drive.media == DriveMedia::kCdrom) return DiskFormat::kRaw;
+  return DiskFormat::kAuto;
+}
+
+}  // namespace
+
+Machine::Machine(const MachineConfig& config) : config_(config), io_(lock_) {}
+
+Machine::~Machine() {
+  control_.reset();
+  io_.stop();
+  if (pc_) {
+    for (auto& processor : pc_->processors()) processor->attach(nullptr);
+  }
+  engine_.reset();  // after its vCPUs, before the memory it looks at
+  pc_.reset();
+}
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
+                                                 const MachineStreams& streams) {
+  EMU_TRY(check_memory(config.memory_bytes));
+  std::unique_ptr<Machine> machine(new Machine(config));
+  EMU_TRY(machine->open_drives());
+  EMU_TRY(machine->load_firmware());
+  EMU_TRY(machine->build(streams));
+  EMU_TRY(machine->make_engine());
+  EMU_TRY(machine->reset_state());
+  return machine;
+}
+
+Result<void> Machine::open_drives() {
+  const auto place = [this](const DriveConfig& drive) -> std::size_t {
+    if (drive.position >= 0) return static_cast<std::size_t>(drive.position);
+    std::size_t free = 0;
+    while (free < disks_.size() &&
+           (disks_[free] != nullptr ||
+            std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
+              return d.position == static_cast<int>(free);
+            }))) {
+      ++free;
+    }
+    return free;
+  };
+  for (const DriveConfig& drive : config_.drives) {
+    const std::size_t index = place(drive);
+    if (index >= disks_.size()) return fail("more than four drives; the two IDE channels are full");
+    if (drive.file.empty()) continue;
+    DiskOptions options;
+    options.path = drive.file;
+    options.format = disk_format(drive);
+    options.read_only = drive.read_only || drive.media == DriveMedia::kCdrom;
+    options.throw_away_writes = drive.snapshot && drive.media == DriveMedia::kDisk;
+    auto disk = open_disk(options, io_);
+    if (!disk) return disk.error();
+    disks_[index] = std::move(*disk);
+  }
+  return {};
+}
+
+Result<void> Machine::load_firmware() {
+  if (!config_.linux_boot.kernel.empty()) return {};
+  auto firmware = Firmware::find(config_.firmware, config_.vga_firmware);
+  if (!firmware) return firmware.error();
+  firmware_ = std::move(*firmware);
+  return {};
+}
+
+Result<void> Machine::build(const MachineStreams& streams) {
+  PcHost host{lock_, io_.clock(), streams.serial};
+  host.debug_console = streams.debug_console;
+  for (std::size_t i = 0; i < disks_.size(); ++i) host.drives[i] = disks_[i].get();
+  host.request_reset = [this] { reset(); };
+  host.request_power_off = [this] { ask_end(0, {}); };
+  host.request_exit = [this](u32 value) { ask_end(static_cast<int>((value << 1 | 1) & 0xff), {}); };
+  host.wall_clock = [this] { return wall_clock_seconds(); };
+  host.vga_rom = firmware_.vga_bios;
+  auto pc = Pc::create(config_, host);
+  if (!pc) return pc.error();
+  pc_ = std::move(*pc);
+  if (!firmware_.bios.empty()) EMU_TRY(pc_->map().set_bios(firmware_.bios));
+  return {};
+}
+
+Result<void> Machine::make_engine() {
+  if (config_.engine == EngineChoice::kKvm) {
+    return fail("--accel=kvm is not built yet; use --accel=tcg (or auto)");
+  }
+  CpuidConfig cpuid;
+  cpuid.model = config_.cpu_model;
+  cpuid.cpu_count = config_.cpus;
+  cpuid.tsc_hz = io_.clock().tsc_hz();
+  auto model = CpuidModel::create(cpuid);
+  if (!model) return model.error();
+  cpuid_ = std::make_unique<CpuidModel>(std::move(*model));
+  auto engine = create_tcg(pc_->map().memory(), io_.clock(), config_.translator);
+  if (!engine) return engine.error();
+  engine_ = std::move(*engine);
+  for (auto& processor : pc_->processors()) {
+    auto vcpu = engine_->create_vcpu({processor->index(), processor->apic().id(), cpuid_.get()});
+    if (!vcpu) return vcpu.error();
+    processor->attach(std::move(*vcpu));
+  }
+  return {};
+}
+
+Result<void> Machine::reset_state() {
+  Result<LinuxBoot> boot = LinuxBoot{};
+  const bool direct = !config_.linux_boot.kernel.empty();
+  if (direct) {
+    boot = LinuxBoot::prepare(config_.linux_boot, pc_->map().layout(), kDirectRsdp);
+    if (!boot) return boot.error();
+  }
+  const std::lock_guard guard(lock_);
+  pc_->reset();
+  if (direct) {
+    configure_board(pc_->map().ports());
+    place_tables(pc_->map().memory(), config_.memory_bytes, config_.cpus);
+    for (const BootChunk& chunk : boot->chunks) {
+      pc_->map().memory().write(chunk.address, chunk.bytes);
+    }
+  }
+  const u64 engine_tsc = Frequency{io_.clock().tsc_hz(), 1}.ticks_at(io_.clock().now_ns());
+  for (auto& processor : pc_->processors()) {
+    CpuState state;
+    reset_cpu(state, false);
+    state.tsc_offset = u64{0} - engine_tsc;
+    if (processor->index() != 0) state.activity = Activity::kWaitForSipi;
+    if (direct && processor->index() == 0) {
+      configure_memory_types(state, cpuid_->features());
+      boot->enter(state);
+    }
+    processor->vcpu().set_state(state);
+  }
+  return {};
+}
+
+void Machine::start() {
+  EMU_CHECK(control_ == nullptr);
+  io_.start();
+  std::vector<Processor*> processors;
+  for (auto& processor : pc_->processors()) processors.push_back(processor.get());
+  RunControl::Actions actions;
+  actions.serve = [this](RunControl::Request request) { return serve(request); };
+  actions.stopped = [this](Processor&, const StopReason& reason) { vcpu_stopped(reason); };
+  control_ = std::make_unique<RunControl>(std::move(processors), std::move(actions));
+  resume();
+}
+
+bool Machine::serve(RunControl::Request request) {
+  if (finished_) return false;
+  switch (request) {
+    case RunControl::Request::kResume: {
+      const std::lock_guard guard(lock_);
+      io_.clock().run();
+      paused_ = false;
+      break;
+    }
+    case RunControl::Request::kPause: {
+      const std::lock_guard guard(lock_);
+      io_.clock().pause();
+      paused_ = true;
+      break;
+    }
+    case RunControl::Request::kReset:
+      return serve_reset();
+    case RunControl::Request::kEnd:
+      finish();
+      return false;
+  }
+  end_changed_.notify_all();
+  return !paused_;
+}
+
+bool Machine::serve_reset() {
+  if (config_.on_reset == ResetPolicy::kExit) {
+    ask_end(0, {});
+    return false;
+  }
+  if (const auto done = reset_state(); !done) {
+    ask_end(1, done.error().message);
+    return false;
+  }
+  return !paused_;
+}
+
+void Machine::vcpu_stopped(const StopReason& reason) {
+  if (reason.kind == StopReason::Kind::kError) {
+    ask_end(1, reason.message);
+  } else if (reason.kind == StopReason::Kind::kTripleFault) {
+    if (config_.stop_on_triple_fault) {
+      ask_end(1, "the guest's processor shut down (triple fault)");
+    } else {
+      reset();
+    }
+  }
+}
+
+void Machine::ask_end(int status, std::string message) {
+  {
+    const std::lock_guard guard(end_mutex_);
+    if (end_asked_) return;  // the first reason counts
+    end_asked_ = true;
+    end_ = {status, std::move(message)};
+  }
+  if (control_) control_->request(RunControl::Request::kEnd);
+}
+
+void Machine::finish() {
+  {
+    const std::lock_guard guard(lock_);
+    io_.clock().pause();
+    paused_ = true;
+  }
+  flush_disks();
+  const std::lock_guard guard(end_mutex_);
+  finished_ = true;
+  end_changed_.notify_all();
+}
+
+void Machine::flush_disks() {
+  for (auto& disk : disks_) {
+    if (disk == nullptr) continue;
+    disk->drain();
+    if (disk->read_only()) continue;
+    std::promise<Result<void>> flushed;
+    disk->submit({BlockOp::kFlush, 0, 0, {}},
+                 [&flushed](Result<void> result) { flushed.set_value(std::move(result)); });
+    if (const auto result = flushed.get_future().get(); !result) {
+      const std::lock_guard guard(end_mutex_);
+      end_.status = 1;
+      end_.message =
+          fmt::format("flushing {} failed: {}", disk->describe(), result.error().message);
+    }
+  }
+}
+
+MachineEnd Machine::end() const {
+  const std::lock_guard guard(end_mutex_);
+  return end_;
+}
+
+std::vector<std::string> Machine::describe_drives() const {
+  std::vector<std::string> out;
+  for (const auto& disk : disks_) {
+    if (disk != nullptr) out.push_back(disk->describe());
+  }
+  return out;
+}
+
+std::string Machine::engine_counters() {
+  std::string out;
+  for (auto& processor : pc_->processors()) out += processor->vcpu().counters();
+  return out;
+}
+
+std::string Machine::engine_name() const {
+  return engine_->name() == "tcg" ? "translator" : std::string(engine_->name());
+}
+
+void Machine::pause() {
+  if (control_) control_->request(RunControl::Request::kPause);
+}
+
+void Machine::resume() {
+  if (control_) control_->request(RunControl::Request::kResume);
+}
+
+void Machine::reset() {
+  if (control_) control_->request(RunControl::Request::kReset);
+}
+
+void Machine::press_power_button() {
+  io_.post([this] { pc_->press_power_button(); });
+}
+
+void Machine::request_quit() {
+  ask_end(0, {});
+}
+
+bool Machine::wait_finished(std::chrono::milliseconds limit) {
+  std::unique_lock guard(end_mutex_);
+  return end_changed_.wait_for(guard, limit, [this] { return finished_.load(); });
+}
+
+void Machine::wait_paused() {
+  std::unique_lock guard(end_mutex_);
+  while (!end_changed_.wait_for(guard, std::chrono::milliseconds(10),
+                                [this] { return finished_ || paused_; })) {
+  }
+}
+
+i64 Machine::wall_clock_seconds() const {
+  const std::time_t now = std::time(nullptr);
+  if (config_.rtc_base == RtcBase::kFixed) return config_.rtc_fixed_seconds;
+  if (config_.rtc_base == RtcBase::kUtc) return now;
+  std::tm local{};
+  ::localtime_r(&now, &local);
+  return now + local.tm_gmtoff;
+}
+
+}  // namespace emu

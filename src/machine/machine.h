@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole PC with its engine, threads and disks: made from a configuration, run, and ended.
+// Threads: as MachineControl says; create() and the destructor on one thread.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/cpuid_model.h"
+#include "machine/boot/firmware.h"
+#include "machine/boot/linux_boot.h"
+#include "machine/control.h"
+#include "machine/io_thread.h"
+#include "machine/machine_config.h"
+#include "machine/pc.h"
+#include "machine/run_control.h"
+
+namespace emu {
+
+// Where the machine's byte streams end; they outlive the machine.
+struct MachineStreams {
+  CharBackend& serial;
+  CharBackend* debug_console = nullptr;  // null: the ports are not there
+};
+
+// How a machine ended.
+struct MachineEnd {
+  int status = 0;       // for the process: 0 power-off, debug-exit's value, 1 error
+  std::string message;  // why, for people; may be empty
+};
+
+class Machine final : public MachineControl {
+ public:
+  // Opens images and firmware and builds the machine, paused at its reset state. Errors: one
+  // sentence with the fix.
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> create(const MachineConfig& config,
+                                                               const MachineStreams& streams);
+  // Stops everything; disks were flushed if finished().
+  ~Machine() override;
+
+  // Lets the guest run; once.
+  void start();
+  [[nodiscard]] MachineEnd end() const;
+  // "disk.qcow2 (qcow2, 3.1 of 20 GiB)" of every drive.
+  [[nodiscard]] std::vector<std::string> describe_drives() const;
+  [[nodiscard]] std::string engine_counters();
+
+  // Runs until the vCPUs stand still, then saves or loads everything that the guest can see.
+  // The machine must be paused (or not yet started), and stays so. A loaded state that is refused
+  // leaves the machine reset.
+
+  // MachineControl
+  [[nodiscard]] MachineLock lock() override { return MachineLock(lock_); }
+  void pause() override;
+  void resume() override;
+  [[nodiscard]] bool paused() const override { return paused_; }
+  void reset() override;
+  void press_power_button() override;
+  void request_quit() override;
+  [[nodiscard]] bool finished() const override { return finished_; }
+  [[nodiscard]] bool wait_finished(std::chrono::milliseconds limit) override;
+  [[nodiscard]] DisplaySource* display() override { return pc_->display(); }
+  [[nodiscard]] KeyboardSink* keyboard() override { return pc_->keyboard(); }
+  [[nodiscard]] MouseSink* mouse() override { return pc_->mouse(); }
+  [[nodiscard]] std::string guest_name() const override { return config_.name; }
+  [[nodiscard]] std::string engine_name() const override;
+  // Waits until a pause() that was asked for has taken effect (or the machine ended).
+  void wait_paused();
+
+  [[nodiscard]] Pc& pc() { return *pc_; }
+  [[nodiscard]] VmClock& clock() { return io_.clock(); }
+
+ private:
+  explicit Machine(const MachineConfig& config);
+  [[nodiscard]] Result<void> open_drives();
+  [[nodiscard]] Result<void> load_firmware();
+  [[nodiscard]] Result<void> build(const MachineStreams& streams);
+  [[nodiscard]] Result<void> make_engine();
+  [[nodiscard]] Result<void> reset_state();
+  [[nodiscard]] bool serve(RunControl::Request request);
+  void vcpu_stopped(const StopReason& reason);
+  [[nodiscard]] bool serve_reset();
+  void finish();
+  void ask_end(int status, std::string message);
+  void flush_disks();
+  [[nodiscard]] i64 wall_clock_seconds() const;
+
+  const MachineConfig config_;
+  std::mutex lock_;  // the machine lock
+  IoThread io_;
+  std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives> disks_;
+  Firmware firmware_;
+  std::unique_ptr<Pc> pc_;
+  std::unique_ptr<CpuidModel> cpuid_;
+  std::unique_ptr<Accelerator> engine_;
+  std::unique_ptr<RunControl> control_;
+
+  std::atomic<bool> paused_{true};
+  std::atomic<bool> finished_{false};
+  mutable std::mutex end_mutex_;
+  std::condition_variable end_changed_;
+  MachineEnd end_;
+  bool end_asked_ = false;
+};
+
+}  // namespace emu

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The PC's board: every chip, its wires, ports and windows. It knows nothing of engines, threads or
+// run control.
+// Source: the data sheets of the chips; QEMU's "pc" machine for what is where.
+// Threads: the machine lock is held by every caller, or nothing runs yet.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "block/block_backend.h"
+#include "devices/chipset/i8254.h"
+#include "devices/chipset/i8259.h"
+#include "devices/chipset/io_apic.h"
+#include "devices/chipset/irq_fan_out.h"
+#include "devices/chipset/mc146818.h"
+#include "devices/chipset/piix3.h"
+#include "devices/chipset/piix4_pm.h"
+#include "devices/chipset/system_ports.h"
+#include "devices/ports/character.h"
+#include "devices/ports/display.h"
+#include "devices/ports/input.h"
+#include "devices/serial/debug_ports.h"
+#include "devices/serial/uart16550.h"
+#include "machine/machine_config.h"
+#include "machine/processor.h"
+
+namespace emu {
+
+// What the board asks of the machine around it. The functions only note the request.
+struct PcHost {
+  std::mutex& machine_lock;
+  VmClock& clock;
+  CharBackend& serial;
+  CharBackend* debug_console = nullptr;  // null: no port
+  std::array<BlockBackend*, kMaxIdeDrives>
+      drives{};  // null: no drive, or a CD-ROM drive that is empty
+  std::function<void()> request_reset{};
+  std::function<void()> request_power_off{};
+  std::function<void(u32)> request_exit{};  // debug-exit
+  std::function<i64()> wall_clock{};        // seconds for the RTC
+  std::span<const u8> vga_rom{};
+};
+
+class Pc final : private IrqSink {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Pc>> create(const MachineConfig& config,
+                                                          const PcHost& host);
+  ~Pc() override;
+
+  // Power-on state of every device (not of the vCPUs).
+  void reset();
+  // Every device and RAM; then resumed() of every device when loading.
+  void transfer(StateIo& io);
+  void press_power_button();
+
+  [[nodiscard]] MemoryMap& map() { return *map_; }
+  [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }
+  [[nodiscard]] Mc146818& rtc() { return *rtc_; }
+  [[nodiscard]] DisplaySource* display() { return display_; }
+  [[nodiscard]] KeyboardSink* keyboard() { return keyboard_; }
+  [[nodiscard]] MouseSink* mouse() { return mouse_; }
+
+ private:
+  Pc(const PcHost& host, std::unique_ptr<MemoryMap> map);
+  void add_processors(unsigned count);
+  void add_interrupt_controllers();
+  void add_timers();
+  void add_pci();
+  void add_serial(const MachineConfig& config);
+  [[nodiscard]] Result<void> add_video();
+  void add_input();
+  void add_disks(const MachineConfig& config);
+  // ISA interrupt `irq` as driven by `source`.
+  enum IrqSource : unsigned { kFromIsa, kFromPci, kFromPm, kFromHpet };
+  [[nodiscard]] IrqLine irq(unsigned number, IrqSource source = kFromIsa);
+  template <class T>
+  T& own(std::unique_ptr<T> device) {
+    T& reference = *device;
+    devices_.push_back(&reference);
+    owned_.push_back(std::move(device));
+    return reference;
+  }
+  // IrqSink: the 8259's INTR, to LINT0 of every processor.
+  void set_irq(unsigned input, bool active) override;
+  void restore_irq(unsigned input, bool active) override;
+
+  PcHost host_;
+  std::unique_ptr<MemoryMap> map_;
+  ApicBus apic_bus_;
+  std::vector<std::unique_ptr<Processor>> processors_;
+  std::vector<std::unique_ptr<IrqOrGate>> gates_;
+  std::unique_ptr<IrqFanOut> fan_out_;
+  std::unique_ptr<PciBus> pci_bus_;
+  std::vector<std::unique_ptr<Device>> owned_;
+  std::vector<Device*> devices_;  // in order of reset and of the snapshot
+  I8259Pair* pic_ = nullptr;
+  IoApic* io_apic_ = nullptr;
+  I8254* pit_ = nullptr;
+  Mc146818* rtc_ = nullptr;
+  Piix3Isa* isa_bridge_ = nullptr;
+  DisplaySource* display_ = nullptr;
+  KeyboardSink* keyboard_ = nullptr;
+  MouseSink* mouse_ = nullptr;
+};
+
+}  // namespace emu
