@@ -5,6 +5,7 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
+#include "devices/video/vga_pci.h"
 
 namespace emu {
 namespace {
@@ -106,6 +107,16 @@ void Pc::add_serial(const MachineConfig& config) {
 }
 
 Result<void> Pc::add_video() {
+  VgaPci::Options options;
+  options.rom = host_.vga_rom;
+  auto card = VgaPci::create(*pci_bus_, host_.clock, options);
+  if (!card) return card.error();
+  VgaPci& vga = own(std::move(*card));
+  map_->port_root().add(vga.vga().ports(), 0x3b0);
+  map_->port_root().add(vga.vga().vbe_ports(), 0x1ce);
+  map_->pci_memory().add(vga.vga().window(), kVgaHoleBase);
+  display_ = &vga.vga();
+  vga_ = &vga;
   return {};
 }
 

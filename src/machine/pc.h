@@ -29,6 +29,8 @@
 
 namespace emu {
 
+class VgaPci;
+
 // What the board asks of the machine around it. The functions only note the request.
 struct PcHost {
   std::mutex& machine_lock;
@@ -101,6 +103,7 @@ class Pc final : private IrqSink {
   I8254* pit_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
+  VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;
   MouseSink* mouse_ = nullptr;

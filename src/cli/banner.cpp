@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/banner.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/unique_fd.h"
+#include "cli/option_values.h"
+
+#ifndef EMU_VERSION
+#define EMU_VERSION "0.1"
+#endif
+
+namespace emu::cli {
+namespace {
+
+std::string memory_words(u64 bytes) {
+  return bytes % kGiB == 0 ? fmt::format("{} GiB", bytes / kGiB)
+                           : fmt::format("{} MiB", bytes / kMiB);
+}
+
+std::string display_words(const MachineConfig& config) {
+  switch (config.display) {
+    case DisplayKind::kWindow:
+      return "window";
+    case DisplayKind::kTerminal:
+      return "screen in this terminal";
+    case DisplayKind::kAuto:
+    case DisplayKind::kNone:
+      break;
+  }
+  switch (config.serial.kind) {
+    case SerialKind::kStdio:
+      return "serial port in this terminal";
+    case SerialKind::kFile:
+      return "serial port to " + config.serial.path;
+    case SerialKind::kNull:
+    case SerialKind::kNone:
+      break;
+  }
+  return "no screen";
+}
+
+}  // namespace
+
+std::string engine_line(EngineChoice choice) {
+  if (choice == EngineChoice::kTcg) return "translator, as asked.";
+  const UniqueFd kvm(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  if (kvm) return "translator. /dev/kvm is there, but the KVM engine is not built yet.";
+  switch (errno) {
+    case ENOENT:
+      return "translator. There is no /dev/kvm on this host.";
+    case EACCES:
+    case EPERM:
+      return "translator. /dev/kvm exists but you may not open it: sudo usermod -aG kvm $USER, "
+             "then "
+             "log in again.";
+    default:
+      return "translator. /dev/kvm does not work: the module or the firmware switch is off.";
+  }
+}
+
+std::string banner(const MachineConfig& config, const std::vector<std::string>& drives) {
+  std::string out = "emu " EMU_VERSION " · pc";
+  out += fmt::format(" · {} cpu{}", config.cpus, config.cpus == 1 ? "" : "s");
+  out += " · " + memory_words(config.memory_bytes);
+  if (!config.linux_boot.kernel.empty()) out += " · " + config.linux_boot.kernel;
+  for (const std::string& drive : drives) out += " · " + drive;
+  out += " · " + display_words(config) + "\n";
+  out += "engine: " + engine_line(config.engine) + "\n";
+  return out;
+}
+
+}  // namespace emu::cli

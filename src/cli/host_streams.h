@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's ends of the machine's byte streams, as the configuration wants them.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "devices/ports/character.h"
+#include "machine/machine_config.h"
+#include "ui/stdio_char.h"
+
+namespace emu::cli {
+
+class HostStreams {
+ public:
+  // Errors: a file that cannot be written.
+  [[nodiscard]] static Result<std::unique_ptr<HostStreams>> open(const MachineConfig& config);
+
+  [[nodiscard]] CharBackend& serial() { return *serial_; }
+  [[nodiscard]] CharBackend* debug_console() { return debug_console_.get(); }
+  // Starts and stops reading standard input, if a stream is on it.
+  void start(MachineControl& control);
+  void stop();
+  // After SIGCONT.
+  void continued();
+
+ private:
+  [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_one(const CharConfig& config);
+
+  std::unique_ptr<CharBackend> serial_;
+  std::unique_ptr<CharBackend> debug_console_;
+  StdioChar* stdio_ = nullptr;
+};
+
+}  // namespace emu::cli
