@@ -6,6 +6,7 @@
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
 #include "devices/video/vga_pci.h"
+#include "machine/fw_cfg.h"
 
 namespace emu {
 namespace {
@@ -29,6 +30,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   EMU_TRY(pc->add_video());
   pc->add_input();
   pc->add_disks(config);
+  pc->add_firmware_interface(config);
   return pc;
 }
 
@@ -135,6 +137,13 @@ void Pc::add_input() {
 }
 
 void Pc::add_disks(const MachineConfig&) {}
+
+void Pc::add_firmware_interface(const MachineConfig& config) {
+  auto& fw_cfg = own(std::make_unique<FwCfg>(map_->memory()));
+  map_->add_port("fw-cfg", FwCfg::kPort, FwCfg::kPorts, fw_cfg, FwCfg::kSizes);
+  add_firmware_items(fw_cfg, config, places_);
+  set_firmware_cmos(*rtc_, config);
+}
 
 void Pc::reset() {
   const AddressSpace::Transaction memory(map_->memory());

@@ -24,6 +24,7 @@
 #include "devices/ports/input.h"
 #include "devices/serial/debug_ports.h"
 #include "devices/serial/uart16550.h"
+#include "machine/boot/firmware_items.h"
 #include "machine/machine_config.h"
 #include "machine/processor.h"
 
@@ -75,6 +76,7 @@ class Pc final : private IrqSink {
   [[nodiscard]] Result<void> add_video();
   void add_input();
   void add_disks(const MachineConfig& config);
+  void add_firmware_interface(const MachineConfig& config);
   // ISA interrupt `irq` as driven by `source`.
   enum IrqSource : unsigned { kFromIsa, kFromPci, kFromPm, kFromHpet };
   [[nodiscard]] IrqLine irq(unsigned number, IrqSource source = kFromIsa);
@@ -103,6 +105,7 @@ class Pc final : private IrqSink {
   I8254* pit_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
+  IdePlaces places_{};
   VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;

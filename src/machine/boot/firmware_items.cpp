@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/boot/firmware_items.h"
+
+#include <algorithm>
+
+#include "base/bits.h"
+#include "machine/acpi/acpi_tables.h"
+#include "machine/boot/e820.h"
+#include "machine/smbios/smbios_tables.h"
+
+namespace emu {
+namespace {
+
+template <class T>
+std::vector<u8> bytes_of(T value) {
+  std::vector<u8> out(sizeof value);
+  store_le(out.data(), value);
+  return out;
+}
+
+// etc/e820: RAM only; firmware adds what it uses itself.
+std::vector<E820Entry> ram_map(const MemoryLayout& memory) {
+  std::vector<E820Entry> map{{0, memory.low_bytes, E820Entry::kRam}};
+  if (memory.high_bytes != 0) map.push_back({kHighMemoryBase, memory.high_bytes, E820Entry::kRam});
+  return map;
+}
+
+// A CMOS boot device number of SeaBIOS.
+u8 boot_device(char letter) {
+  switch (letter) {
+    case 'a':
+      return 1;
+    case 'c':
+      return 2;
+    case 'd':
+      return 3;
+    case 'n':
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+void set_cmos_word(Mc146818& rtc, u8 index, u64 value) {
+  rtc.set_cmos(index, static_cast<u8>(value));
+  rtc.set_cmos(static_cast<u8>(index + 1), static_cast<u8>(value >> 8));
+}
+
+}  // namespace
+
+std::string boot_order_file(const std::string& order, const IdePlaces& places) {
+  std::string out;
+  for (const char letter : order) {
+    const IdePlace wanted = letter == 'c'   ? IdePlace::kDisk
+                            : letter == 'd' ? IdePlace::kCdrom
+                                            : IdePlace::kEmpty;
+    if (wanted == IdePlace::kEmpty) continue;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (places[i] != wanted) continue;
+      out += fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}\n", i / 2, i % 2);
+    }
+  }
+  return out;
+}
+
+void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePlaces& places) {
+  const auto cpus = static_cast<u16>(config.cpus);
+  fw_cfg.add_value<u64>(FwCfg::kRamSize, MemoryLayout::of(config.memory_bytes).low_bytes);
+  fw_cfg.add(FwCfg::kUuid, std::vector<u8>(16));
+  fw_cfg.add_value<u16>(FwCfg::kNoGraphic, 0);
+  fw_cfg.add_value<u16>(FwCfg::kCpuCount, cpus);
+  fw_cfg.add_value<u16>(FwCfg::kMaxCpus, cpus);
+  fw_cfg.add_value<u16>(FwCfg::kBootMenu, config.boot_menu ? 1 : 0);
+  fw_cfg.add_value<u8>(FwCfg::kIrq0Override, 1);
+
+  fw_cfg.add_file("etc/e820", pack_e820(ram_map(MemoryLayout::of(config.memory_bytes))));
+  fw_cfg.add_file("etc/max-cpus", bytes_of<u16>(cpus));
+  // S3 and S4 are not offered: bit 7 of their bytes is clear.
+  fw_cfg.add_file("etc/system-states", {128, 0, 0, 1, 2, 128});
+  fw_cfg.add_file("etc/boot-fail-wait", bytes_of<u32>(~u32{0}));
+  if (!config.boot_menu) fw_cfg.add_file("etc/boot-menu-wait", bytes_of<u32>(0));
+
+  const AcpiTables acpi({.cpus = config.cpus, .hpet = true});
+  fw_cfg.add_file(acpi.tables().file(), acpi.tables().bytes());
+  fw_cfg.add_file(acpi.rsdp().file(), acpi.rsdp().bytes());
+  fw_cfg.add_file("etc/table-loader", acpi.loader_script());
+
+  const SmbiosTables smbios = SmbiosTables::build({config.memory_bytes, config.cpus});
+  const auto anchor = smbios.entry_point_2(0);
+  fw_cfg.add_file("etc/smbios/smbios-tables", smbios.structures);
+  fw_cfg.add_file("etc/smbios/smbios-anchor", {anchor.begin(), anchor.end()});
+
+  std::string order = boot_order_file(config.boot_order, places);
+  if (!order.empty()) {
+    order += '\0';
+    fw_cfg.add_file("bootorder", {order.begin(), order.end()});
+  }
+  fw_cfg.finish();
+}
+
+void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config) {
+  const MemoryLayout memory = MemoryLayout::of(config.memory_bytes);
+  const u64 above_1m = memory.low_bytes > kMiB ? (memory.low_bytes - kMiB) / kKiB : 0;
+  const u64 above_16m =
+      memory.low_bytes > 16 * kMiB ? (memory.low_bytes - 16 * kMiB) / (64 * kKiB) : 0;
+  const u64 above_4g = memory.high_bytes / (64 * kKiB);
+  set_cmos_word(rtc, 0x15, 640);
+  set_cmos_word(rtc, 0x17, std::min<u64>(above_1m, 0xffff));
+  set_cmos_word(rtc, 0x30, std::min<u64>(above_1m, 0xffff));
+  set_cmos_word(rtc, 0x34, std::min<u64>(above_16m, 0xffff));
+  set_cmos_word(rtc, 0x5b, above_4g);
+  rtc.set_cmos(0x5d, static_cast<u8>(above_4g >> 16));
+  rtc.set_cmos(0x5f, static_cast<u8>(config.cpus - 1));
+  rtc.set_cmos(0x14, 0x06);  // equipment: coprocessor, PS/2 mouse; the display by its own ROM
+  const std::string& order = config.boot_order;
+  const auto device = [&order](std::size_t i) {
+    return i < order.size() ? boot_device(order[i]) : 0;
+  };
+  rtc.set_cmos(0x3d, static_cast<u8>(device(1) << 4 | device(0)));
+  rtc.set_cmos(0x38, static_cast<u8>(device(2) << 4));
+}
+
+}  // namespace emu

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What firmware is told about the machine: fw_cfg items and CMOS memory.
+// Source: QEMU docs/specs/fw_cfg.rst; SeaBIOS docs/Runtime_config.md; hw/i386/pc.c pc_cmos_init for
+// the meaning of CMOS bytes.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "devices/chipset/mc146818.h"
+#include "machine/fw_cfg.h"
+#include "machine/machine_config.h"
+
+namespace emu {
+
+// What sits on the two IDE channels, in order: primary master, primary slave, secondary master, ...
+enum class IdePlace : u8 { kEmpty, kDisk, kCdrom };
+using IdePlaces = std::array<IdePlace, kMaxIdeDrives>;
+
+// Fills `fw_cfg`, and calls finish().
+void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePlaces& places);
+// Memory sizes, boot order and processor count in CMOS.
+void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config);
+// SeaBIOS's "bootorder" file: OpenFirmware device paths, one a line, in the configured order.
+[[nodiscard]] std::string boot_order_file(const std::string& order, const IdePlaces& places);
+
+}  // namespace emu
