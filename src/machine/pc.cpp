@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/pc.h"
 
+#include "base/bits.h"
+#include "devices/chipset/acpi_pm.h"
+#include "devices/chipset/hpet.h"
+#include "devices/chipset/i8254.h"
+#include "devices/chipset/piix4_pm.h"
+#include "devices/chipset/system_ports.h"
 #include "devices/input/i8042.h"
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
@@ -15,6 +21,7 @@ constexpr unsigned kIsaIrqs = 16;
 constexpr AccessSizes kBytes{1, 1, false};
 constexpr AccessSizes kDoublewords{4, 4, false};
 constexpr u16 kCom1Port = 0x3f8;
+constexpr u32 kHpetRoutes = 0xf00000;  // I/O APIC inputs that nothing else uses: 20 to 23
 
 }  // namespace
 
@@ -71,11 +78,18 @@ void Pc::add_processors(unsigned count) {
 }
 
 void Pc::add_timers() {
-  pit_ = &own(std::make_unique<I8254>(irq(0), host_.clock));
-  map_->add_port("pit", 0x40, 4, pit_->ports(), kBytes);
-  auto& port61 = own(std::make_unique<Port61>(*pit_, host_.clock));
+  Hpet::Wires wires{irq(0), irq(8), {}, kHpetRoutes, &apic_bus_};
+  for (unsigned n = 0; n < IoApic::kInputs; ++n) {
+    if (bit(kHpetRoutes, n)) wires.routes[n] = IrqLine(*io_apic_, n);
+  }
+  auto& hpet = own(std::make_unique<Hpet>(wires, host_.clock));
+  map_->add_chip("hpet", kHpetBase, Hpet::kWindowBytes, hpet.registers(), Hpet::kSizes);
+  auto& pit = own(std::make_unique<I8254>(IrqLine(hpet, Hpet::kPitInput), host_.clock));
+  map_->add_port("pit", 0x40, 4, pit.ports(), kBytes);
+  auto& port61 = own(std::make_unique<Port61>(pit, host_.clock));
   map_->add_port("port61", 0x61, 1, port61.ports(), kBytes);
-  rtc_ = &own(std::make_unique<Mc146818>(irq(8), host_.clock, host_.wall_clock));
+  rtc_ = &own(
+      std::make_unique<Mc146818>(IrqLine(hpet, Hpet::kRtcInput), host_.clock, host_.wall_clock));
   map_->add_port("rtc", 0x70, 4, rtc_->ports(), kBytes);
 }
 
@@ -87,6 +101,12 @@ void Pc::add_pci() {
   for (unsigned n = 0; n < kIsaIrqs; ++n) lines[n] = irq(n, kFromPci);
   isa_bridge_ = &own(std::make_unique<Piix3Isa>(*pci_bus_, 1, lines, host_.request_reset));
   pci_bus_->set_router(isa_bridge_);
+  pm_ = &own(std::make_unique<AcpiPm>(irq(kSciIrq, kFromPm), host_.clock, host_.request_power_off));
+  Piix4Pm::Wires pm{pm_->pm_registers(), AcpiPm::kSizes, {}, {}};
+  pm.apm_command = [this](u8 command) { pm_->smi_command(command); };
+  pm.raise_smi = [this] { processors_.front()->raise_smi(); };
+  auto& power = own(std::make_unique<Piix4Pm>(*pci_bus_, 1, std::move(pm)));
+  map_->add_port("apm", kApmControlPort, Piix4Pm::kApmPortBytes, power.apm_ports(), kBytes);
   auto& ports = own(std::make_unique<PciConfigPorts>(*pci_bus_, isa_bridge_));
   map_->add_port("pci-config", 0xcf8, PciConfigPorts::kWindowBytes, ports,
                  AccessSizes{1, 4, false});
@@ -160,7 +180,9 @@ void Pc::transfer(StateIo& io) {
   for (Device* device : devices_) device->resumed();
 }
 
-void Pc::press_power_button() {}
+void Pc::press_power_button() {
+  pm_->press_power_button();
+}
 
 void Pc::set_irq(unsigned, bool active) {
   for (auto& processor : processors_) processor->apic().set_irq(0, active);

@@ -11,14 +11,11 @@
 #include <vector>
 
 #include "block/block_backend.h"
-#include "devices/chipset/i8254.h"
 #include "devices/chipset/i8259.h"
 #include "devices/chipset/io_apic.h"
 #include "devices/chipset/irq_fan_out.h"
 #include "devices/chipset/mc146818.h"
 #include "devices/chipset/piix3.h"
-#include "devices/chipset/piix4_pm.h"
-#include "devices/chipset/system_ports.h"
 #include "devices/ports/character.h"
 #include "devices/ports/display.h"
 #include "devices/ports/input.h"
@@ -30,6 +27,7 @@
 
 namespace emu {
 
+class AcpiPm;
 class VgaPci;
 
 // What the board asks of the machine around it. The functions only note the request.
@@ -102,7 +100,7 @@ class Pc final : private IrqSink {
   std::vector<Device*> devices_;  // in order of reset and of the snapshot
   I8259Pair* pic_ = nullptr;
   IoApic* io_apic_ = nullptr;
-  I8254* pit_ = nullptr;
+  AcpiPm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
   IdePlaces places_{};
