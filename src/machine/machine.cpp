@@ -60,7 +60,7 @@ Result<void> Machine::open_drives() {
     if (drive.position >= 0) return static_cast<std::size_t>(drive.position);
     std::size_t free = 0;
     while (free < disks_.size() &&
-           (disks_[free] != nullptr ||
+           (places_[free] != IdePlace::kEmpty ||
             std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
               return d.position == static_cast<int>(free);
             }))) {
@@ -71,12 +71,14 @@ Result<void> Machine::open_drives() {
   for (const DriveConfig& drive : config_.drives) {
     const std::size_t index = place(drive);
     if (index >= disks_.size()) return fail("more than four drives; the two IDE channels are full");
+    const bool cdrom = drive.media == DriveMedia::kCdrom;
+    places_[index] = cdrom ? IdePlace::kCdrom : IdePlace::kDisk;
     if (drive.file.empty()) continue;
     DiskOptions options;
     options.path = drive.file;
     options.format = disk_format(drive);
-    options.read_only = drive.read_only || drive.media == DriveMedia::kCdrom;
-    options.throw_away_writes = drive.snapshot && drive.media == DriveMedia::kDisk;
+    options.read_only = drive.read_only || cdrom;
+    options.throw_away_writes = drive.snapshot && !cdrom;
     auto disk = open_disk(options, io_);
     if (!disk) return disk.error();
     disks_[index] = std::move(*disk);
@@ -95,7 +97,9 @@ Result<void> Machine::load_firmware() {
 Result<void> Machine::build(const MachineStreams& streams) {
   PcHost host{lock_, io_.clock(), streams.serial};
   host.debug_console = streams.debug_console;
-  for (std::size_t i = 0; i < disks_.size(); ++i) host.drives[i] = disks_[i].get();
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    host.drives[i] = {places_[i], disks_[i].get()};
+  }
   host.request_reset = [this] { reset(); };
   host.request_power_off = [this] { ask_end(0, {}); };
   host.request_exit = [this](u32 value) { ask_end(static_cast<int>((value << 1 | 1) & 0xff), {}); };

@@ -91,6 +91,7 @@ class Machine final : public MachineControl {
   std::mutex lock_;  // the machine lock
   IoThread io_;
   std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives> disks_;
+  IdePlaces places_{};
   Firmware firmware_;
   std::unique_ptr<Pc> pc_;
   std::unique_ptr<CpuidModel> cpuid_;

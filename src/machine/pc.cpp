@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "devices/chipset/acpi_pm.h"
 #include "devices/chipset/hpet.h"
+#include "devices/chipset/i8237.h"
 #include "devices/chipset/i8254.h"
 #include "devices/chipset/piix4_pm.h"
 #include "devices/chipset/system_ports.h"
@@ -11,6 +12,7 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
+#include "devices/storage/ide_controller.h"
 #include "devices/video/vga_pci.h"
 #include "machine/fw_cfg.h"
 
@@ -29,14 +31,14 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   auto map = MemoryMap::create(config.memory_bytes);
   if (!map) return map.error();
   std::unique_ptr<Pc> pc(new Pc(host, std::move(*map)));
-  pc->add_interrupt_controllers();
+  pc->add_system_controllers();
   pc->add_processors(config.cpus);
   pc->add_timers();
   pc->add_pci();
   pc->add_serial(config);
   EMU_TRY(pc->add_video());
   pc->add_input();
-  pc->add_disks(config);
+  pc->add_disks();
   pc->add_firmware_interface(config);
   return pc;
 }
@@ -50,7 +52,7 @@ Pc::~Pc() {
   processors_.clear();
 }
 
-void Pc::add_interrupt_controllers() {
+void Pc::add_system_controllers() {
   pic_ = &own(std::make_unique<I8259Pair>(IrqLine(*this, 0)));
   map_->add_port("pic.master", 0x20, 2, pic_->master_ports(), kBytes);
   map_->add_port("pic.slave", 0xa0, 2, pic_->slave_ports(), kBytes);
@@ -59,6 +61,10 @@ void Pc::add_interrupt_controllers() {
   map_->add_chip("ioapic", kIoApicBase, IoApic::kWindowBytes, *io_apic_, kDoublewords);
   map_->add_chip("apic-messages", ApicBus::kWindowBase, ApicBus::kWindowBytes, apic_bus_,
                  kDoublewords);
+  auto& dma = own(std::make_unique<I8237Pair>(map_->memory()));
+  map_->add_port("dma.low", 0x00, 16, dma.low_ports(), kBytes);
+  map_->add_port("dma.high", 0xc0, 32, dma.high_ports(), kBytes);
+  map_->add_port("dma.page", 0x80, 16, dma.page_ports(), kBytes);
   fan_out_ = std::make_unique<IrqFanOut>(*pic_, *io_apic_);
   for (unsigned n = 0; n < kIsaIrqs; ++n) {
     gates_.push_back(std::make_unique<IrqOrGate>(IrqLine(*fan_out_, n)));
@@ -156,7 +162,25 @@ void Pc::add_input() {
   mouse_ = &mouse;
 }
 
-void Pc::add_disks(const MachineConfig&) {}
+void Pc::add_disks() {
+  auto& ide = own(std::make_unique<IdeController>(map_->memory(), irq(14), irq(15)));
+  constexpr std::array<u16, 2> kCommandPorts{0x1f0, 0x170};
+  constexpr std::array<u16, 2> kControlPorts{0x3f6, 0x376};
+  for (unsigned i = 0; i < 2; ++i) {
+    map_->add_port("ide.command", kCommandPorts[i], IdeController::kCommandBytes,
+                   ide.command_ports(i), IdeController::kCommandSizes);
+    map_->add_port("ide.control", kControlPorts[i], IdeController::kControlBytes,
+                   ide.control_ports(i), IdeController::kByteSizes);
+  }
+  own(std::make_unique<Piix3Ide>(*pci_bus_, 1, ide.bus_master()));
+  for (unsigned i = 0; i < kMaxIdeDrives; ++i) {
+    if (host_.drives[i].backend == nullptr) continue;
+    DriveIdentity identity;
+    identity.serial = fmt::format("EMU{:05}", i + 1);
+    ide.attach_disk(i / 2, i % 2, *host_.drives[i].backend, identity);
+    places_[i] = IdePlace::kDisk;
+  }
+}
 
 void Pc::add_firmware_interface(const MachineConfig& config) {
   auto& fw_cfg = own(std::make_unique<FwCfg>(map_->memory()));

@@ -30,14 +30,19 @@ namespace emu {
 class AcpiPm;
 class VgaPci;
 
+// A place on the IDE channels.
+struct PcDrive {
+  IdePlace kind = IdePlace::kEmpty;
+  BlockBackend* backend = nullptr;  // null: a CD-ROM drive without a medium
+};
+
 // What the board asks of the machine around it. The functions only note the request.
 struct PcHost {
   std::mutex& machine_lock;
   VmClock& clock;
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: no port
-  std::array<BlockBackend*, kMaxIdeDrives>
-      drives{};  // null: no drive, or a CD-ROM drive that is empty
+  std::array<PcDrive, kMaxIdeDrives> drives{};
   std::function<void()> request_reset{};
   std::function<void()> request_power_off{};
   std::function<void(u32)> request_exit{};  // debug-exit
@@ -67,13 +72,13 @@ class Pc final : private IrqSink {
  private:
   Pc(const PcHost& host, std::unique_ptr<MemoryMap> map);
   void add_processors(unsigned count);
-  void add_interrupt_controllers();
+  void add_system_controllers();
   void add_timers();
   void add_pci();
   void add_serial(const MachineConfig& config);
   [[nodiscard]] Result<void> add_video();
   void add_input();
-  void add_disks(const MachineConfig& config);
+  void add_disks();
   void add_firmware_interface(const MachineConfig& config);
   // ISA interrupt `irq` as driven by `source`.
   enum IrqSource : unsigned { kFromIsa, kFromPci, kFromPm, kFromHpet };
