@@ -68,11 +68,12 @@ class Operands {
       if (r.number == kNoRegister) continue;
       u8* field = field_of(names, op);
       if (field == nullptr) continue;
-      if (op.size == 8) names.byte_registers = true;
       const Substitute* s = find(r);
       *field = s != nullptr  ? s->scratch
                : r.high_byte ? static_cast<u8>(kHighByte + r.number)
                              : kHostRegister[r.number];
+      // Only a byte operand asks for REX: MOVZX ESI, AH must not get one.
+      if (op.size == 8 && *field >= 4 && *field < 8) names.byte_needs_rex = true;
     }
     return names;
   }

@@ -157,13 +157,8 @@ class Encoder {
     } else if ((rm_register && bit3(rm_)) || (!has_modrm_ && bit3(names_.opcode))) {
       bits |= 1;
     }
-    const bool force =
-        names_.byte_registers && (low_byte_needs_rex(names_.reg) || low_byte_needs_rex(names_.rm) ||
-                                  low_byte_needs_rex(names_.opcode));
-    if (bits != 0 || force) as_.byte(0x40 | bits);
+    if (bits != 0 || names_.byte_needs_rex) as_.byte(0x40 | bits);
   }
-
-  static bool low_byte_needs_rex(u8 reg) { return reg >= 4 && reg < 8; }
 
   void escape_bytes() {
     switch (g_.info.opcode_map) {

@@ -24,7 +24,7 @@ struct Renaming {
   u8 rm = kNoRegister;          // ModRM.rm as a register
   u8 vvvv = kNoRegister;        // VEX.vvvv
   u8 opcode = kNoRegister;      // low three bits of the opcode
-  bool byte_registers = false;  // some renamed operand is an 8-bit register
+  bool byte_needs_rex = false;  // some renamed operand is the low byte of host register 4..7
   HostMem memory;               // replaces a memory operand, if there is one
 };
 

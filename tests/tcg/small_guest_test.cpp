@@ -287,5 +287,22 @@ TEST(SmallGuest, SingleStepTrapsAfterEachInstruction) {
   EXPECT_GE(g.state().gpr[kRbx], 4u);
 }
 
+TEST(SmallGuest, HighBytesGoIntoRegistersWhoseLowByteWantsRex) {
+  SmallGuest g;
+  CpuState s = g.long_mode();
+  s.gpr[kRax] = 0x1234;
+  s.gpr[kRbx] = 0x5678;
+  g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    a.movzx(esi, ah);
+    a.movzx(edi, bh);
+    a.movzx(r9d, dil);
+    exit_with(a, 1);
+  });
+  g.run(s);
+  EXPECT_EQ(g.state().gpr[kRsi], 0x12u);
+  EXPECT_EQ(g.state().gpr[kRdi], 0x56u);
+  EXPECT_EQ(g.state().gpr[kR9], 0x56u);
+}
+
 }  // namespace
 }  // namespace emu
