@@ -15,6 +15,14 @@ void IdeController::attach_disk(unsigned channel, unsigned unit, BlockBackend& b
   cable.attach(unit, std::make_unique<AtaDisk>(cable.wires(), backend, std::move(identity)));
 }
 
+AtapiCdrom& IdeController::attach_cdrom(unsigned channel, unsigned unit, BlockBackend* medium) {
+  IdeChannel& cable = channels_.at(channel);
+  auto drive = std::make_unique<AtapiCdrom>(cable.wires(), medium);
+  AtapiCdrom& attached = *drive;
+  cable.attach(unit, std::move(drive));
+  return attached;
+}
+
 // Only the data register is wider than a byte; a wide access elsewhere is several registers.
 u64 IdeController::CommandPorts::read(u64 offset, unsigned size) {
   if (offset == ata::kRegData) return channel_.read(ata::kRegData, size);

@@ -11,6 +11,7 @@
 #include "devices/device.h"
 #include "devices/io_window.h"
 #include "devices/storage/ata_identify.h"
+#include "devices/storage/atapi_cdrom.h"
 #include "devices/storage/ide_channel.h"
 
 namespace emu {
@@ -31,6 +32,9 @@ class IdeController final : public Device {
   // outlive this and be drained before it goes.
   void attach_disk(unsigned channel, unsigned unit, BlockBackend& backend,
                    DriveIdentity identity = {});
+  // The same for a CD-ROM drive, with a disc or (null) without. The reference lasts as long as
+  // this.
+  AtapiCdrom& attach_cdrom(unsigned channel, unsigned unit, BlockBackend* medium);
   // The cable, for drives of other kinds.
   [[nodiscard]] IdeChannel& channel(unsigned number) { return channels_[number]; }
 

@@ -229,7 +229,8 @@ void IdeDrive::transfer(StateIo& io) {
   io.field(17, "block_end", block_end_);
   io.field(18, "data_end", data_end_);
   io.field(19, "block_bytes", block_bytes_);
-  std::vector<u8> data(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(data_end_));
+  const u64 kept = io.loading() ? 0 : data_end_;
+  std::vector<u8> data(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(kept));
   io.field(20, "data", data, kMaxBufferBytes);
   if (!io.loading()) return;
   std::copy_n(data.begin(), std::min(data.size(), buffer_.size()), buffer_.begin());
