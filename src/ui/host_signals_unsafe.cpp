@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "ui/host_signals.h"
-#include "ui/raw_terminal.h"
+#include "ui/terminal/raw_terminal.h"
 
 namespace emu {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ui/screenshot.h"
 
-#include "ui/code_page_437.h"
 #include "ui/png_file.h"
+#include "ui/terminal/code_page_437.h"
 
 namespace emu {
 

@@ -11,9 +11,9 @@
 #include "base/unique_fd.h"
 #include "devices/ports/character.h"
 #include "machine/control.h"
-#include "ui/escape_keys.h"
 #include "ui/output_queue.h"
-#include "ui/raw_terminal.h"
+#include "ui/terminal/escape_keys.h"
+#include "ui/terminal/raw_terminal.h"
 
 namespace emu {
 

@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "ui/code_page_437.h"
 #include "ui/fake_control.h"
 #include "ui/png_file.h"
+#include "ui/terminal/code_page_437.h"
 
 namespace emu {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ui/code_page_437.h"
+#include "ui/terminal/code_page_437.h"
 
 #include <array>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ui/escape_keys.h"
+#include "ui/terminal/escape_keys.h"
 
 namespace emu {
 

@@ -16,7 +16,9 @@ class RawTerminal {
     kStayHere,   // Ctrl-C interrupts the emulator
   };
   // Does nothing if `fd` is no terminal, or this process is in its background.
-  RawTerminal(int fd, Signals signals);
+  // `farewell` is written to the terminal before the old mode comes back, on every path (to leave
+  // an alternate screen, say); a string literal.
+  RawTerminal(int fd, Signals signals, const char* farewell = "");
   ~RawTerminal();
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;
@@ -31,6 +33,14 @@ class RawTerminal {
   bool active_ = false;
   termios raw_{};
 };
+
+// Columns and rows of a terminal; 80x25 if `fd` does not tell.
+struct TerminalSize {
+  unsigned columns = 80;
+  unsigned rows = 25;
+  bool operator==(const TerminalSize&) const = default;
+};
+[[nodiscard]] TerminalSize terminal_size(int fd);
 
 // Restores the terminal that is raw now, if any. Safe in signal handlers and from any thread.
 void restore_terminal_now() noexcept;

@@ -4,12 +4,14 @@
 // Not handled: SIGKILL, and SIGSEGV, which belongs to the execution engine; its last resort is
 // abort(), which is handled.
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 
-#include "ui/raw_terminal.h"
+#include "ui/terminal/raw_terminal.h"
 
 namespace emu {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 // SAFETY: a signal handler reaches only statics. `saved_fd` is -1 unless `saved_mode` is complete;
 // both are written before the handler is installed, by the one live RawTerminal.
 termios saved_mode;
+const char* saved_farewell = "";
 std::atomic<int> saved_fd{-1};
 
 // SAFETY: restore_terminal_now(), signal() and raise() are async-signal-safe.
@@ -40,14 +43,27 @@ void restore_at_exit() {
 
 void restore_terminal_now() noexcept {
   const int fd = saved_fd.exchange(-1);
-  // SAFETY: tcsetattr is async-signal-safe (POSIX.1-2017, 2.4.3).
-  if (fd >= 0) ::tcsetattr(fd, TCSANOW, &saved_mode);
+  if (fd < 0) return;
+  // SAFETY: write, strlen and tcsetattr are async-signal-safe (POSIX.1-2017, 2.4.3).
+  const std::size_t length = std::strlen(saved_farewell);
+  if (length != 0 && ::write(fd, saved_farewell, length) < 0) {
+    // The terminal is gone; its mode no longer matters either.
+  }
+  ::tcsetattr(fd, TCSANOW, &saved_mode);
 }
 
-RawTerminal::RawTerminal(int fd, Signals signals) : fd_(fd) {
+TerminalSize terminal_size(int fd) {
+  winsize size{};
+  // SAFETY: TIOCGWINSZ fills the struct it is given.
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0) return {};
+  return {size.ws_col, size.ws_row};
+}
+
+RawTerminal::RawTerminal(int fd, Signals signals, const char* farewell) : fd_(fd) {
   termios mode;
   if (::tcgetattr(fd, &mode) != 0 || in_background(fd)) return;
   saved_mode = mode;
+  saved_farewell = farewell;
   mode.c_iflag &=
       ~static_cast<tcflag_t>(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
   mode.c_lflag &= ~static_cast<tcflag_t>(ECHO | ECHONL | ICANON | IEXTEN);
