@@ -83,6 +83,8 @@ DeliveryResult deliver(CpuCore& core, const Event& event) noexcept {
       state.activity = Activity::kRunning;
       return DeliveryResult::kDelivered;
     }
+    // CR2 is written when a page fault is detected, even if it ends as a double fault (6.15, #PF).
+    if (fault.vector == kVectorPf) state.cr2 = fault.address;
     Event next;
     if (!escalate(current, fault, next)) break;
     current = next;

@@ -171,7 +171,9 @@ void state_from_image(CpuState& s, Image& image) {
   s.tr = image.tr;
   s.gdtr = image.gdtr;
   s.idtr = image.idtr;
+  canonicalize(image.rip);
   s.rip = image.rip;
+  if ((image.cr0 & kCr0Pe) == 0) image.rflags &= ~kFlagVm;
   s.rflags = (image.rflags & kRflagsDefined) | kFlagFixed1;
   s.cr0 = image.cr0 | kCr0Et;
   s.cr3 = image.cr3;

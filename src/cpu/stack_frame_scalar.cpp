@@ -51,11 +51,13 @@ Fault StackFrame::check(u64 offset, u64 bytes) const noexcept {
 Fault StackFrame::reserve(unsigned count, unsigned bytes) noexcept {
   const u64 total = u64{count} * bytes;
   const u64 bottom = (sp_ - total) & mask_;
-  if (bottom + total - 1 <= mask_ && bottom + total - 1 >= bottom) {
-    if (Fault f = check(bottom, total)) return f;
-    return core_.memory.probe_write(linear(bottom), total, who_);
+  const bool wraps = bottom + total - 1 > mask_ || bottom + total - 1 < bottom;
+  if (!wraps && !check(bottom, total) && !core_.memory.probe_write(linear(bottom), total, who_)) {
+    return Fault::none();
   }
-  for (unsigned i = 1; i <= count; ++i) {  // wraps around the end of the segment
+  // Word by word in the order of the pushes: around the end of the segment, or to find the one that
+  // faults first, whose address CR2 reports.
+  for (unsigned i = 1; i <= count; ++i) {
     const u64 offset = (sp_ - u64{i} * bytes) & mask_;
     if (Fault f = check(offset, bytes)) return f;
     if (Fault f = core_.memory.probe_write(linear(offset), bytes, who_)) return f;
