@@ -158,13 +158,13 @@ void canonicalize(u64& address) {
 }
 
 void state_from_image(CpuState& s, Image& image) {
+  // No descriptor could have L and D both set.
+  u16& code = image.segments[kCs].attributes;
+  if ((code & kSegLong) != 0) code &= static_cast<u16>(~kSegBig);
   for (unsigned i = 0; i < kSegmentCount; ++i) {
     canonicalize(image.segments[i].base);
     s.segments[i] = image.segments[i];
   }
-  // No descriptor could have L and D both set.
-  u16& code = image.segments[kCs].attributes;
-  if ((code & kSegLong) != 0) code &= static_cast<u16>(~kSegBig);
   canonicalize(image.ldtr.base);
   canonicalize(image.tr.base);
   canonicalize(image.gdtr.base);
