@@ -21,7 +21,7 @@ struct Collected {
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
   std::string hd[4];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, vga, serial, debug_console, monitor, parallel, debug_exit;
+  std::string display, screenshot, after, vga, serial, debug_console, monitor, parallel, debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, nics, devices, translator;
   bool snapshot = false, nographic = false, no_reboot = false, enable_kvm = false;
@@ -81,6 +81,9 @@ void add_boot_options(CLI::App& app, Collected& c) {
 void add_host_options(CLI::App& app, Collected& c) {
   const std::string group = "Screen, serial and network";
   app.add_option("--display", c.display, "auto, window, terminal, none [auto]")->group(group);
+  app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")->group(group);
+  app.add_option("--after", c.after, "When: SECONDS, or a TEXT on the screen [at the end]")
+      ->group(group);
   app.add_flag("--nographic", c.nographic, "No screen; serial port in this terminal")->group(group);
   app.add_option("--serial", c.serial, "First serial port: stdio, file:PATH, null, none")
       ->group(group);
@@ -256,6 +259,9 @@ Result<void> interpret_boot(const Collected& c, MachineConfig& config) {
 
 Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
+  if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
+  config.screenshot = c.screenshot;
+  config.screenshot_after = c.after;
   EMU_TRY(take(c.debug_console, "--debug-console", parse_char, config.debug_console));
   if (c.nographic) {
     config.display = DisplayKind::kNone;
@@ -344,6 +350,8 @@ std::string print_config(const MachineConfig& config) {
   line("firmware", config.firmware);
   line("vga-firmware", config.vga_firmware);
   line("display", display_text(config.display));
+  line("screenshot", config.screenshot);
+  line("after", config.screenshot_after);
   line("serial", char_text(config.serial));
   line("debug-console", char_text(config.debug_console));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));

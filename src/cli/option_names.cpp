@@ -32,6 +32,8 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"firmware", "bios", true},
     {"vga-firmware", "", true},
     {"display", "", true},
+    {"screenshot", "", true},
+    {"after", "", true},
     {"vga", "", true},
     {"nographic", "", false},
     {"serial", "", true},

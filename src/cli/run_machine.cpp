@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/run_machine.h"
 
-#include <cstdlib>
-
 #include "base/log.h"
 #include "cli/banner.h"
 #include "cli/command_line.h"
@@ -10,6 +8,9 @@
 #include "machine/machine.h"
 #include "ui/headless.h"
 #include "ui/host_signals.h"
+#include "ui/screenshot.h"
+#include "ui/sdl/sdl_window.h"
+#include "ui/terminal/terminal_view.h"
 
 namespace emu::cli {
 namespace {
@@ -21,33 +22,50 @@ void print_error(const std::string& message) {
   fmt::print(stderr, "emu: {}\n", message);
 }
 
-bool host_has_screen() {
-  const auto set = [](const char* name) {
-    const char* value = std::getenv(name);
-    return value != nullptr && *value != '\0';
-  };
-  return set("DISPLAY") || set("WAYLAND_DISPLAY");
-}
-
-// Decides what "auto" means on this host.
-MachineConfig resolve(MachineConfig config) {
-  if (config.display == DisplayKind::kAuto) {
-    if (host_has_screen()) {
+// Settles what "auto" means on this host: a window, or else the serial port in this terminal.
+std::unique_ptr<UserInterface> open_automatic(MachineConfig& config) {
+  std::string reason = "no display here (DISPLAY and WAYLAND_DISPLAY are not set)";
+  if (has_graphical_display()) {
+    auto window = open_sdl_window({});
+    if (window) {
       config.display = DisplayKind::kWindow;
-    } else {
-      config.display = DisplayKind::kNone;
-      if (config.serial.kind == SerialKind::kNone) config.serial.kind = SerialKind::kStdio;
+      return std::move(*window);
     }
+    reason = window.error().message;
   }
-  return config;
-}
-
-std::unique_ptr<UserInterface> make_interface(const MachineConfig&) {
+  config.display = DisplayKind::kNone;
+  if (config.serial.kind == SerialKind::kNone && config.debug_console.kind != SerialKind::kStdio) {
+    config.serial.kind = SerialKind::kStdio;
+    reason += "; the guest's serial port is in this terminal, Ctrl-A x quits";
+  }
+  if (!config.quiet) print_error(reason);
   return std::make_unique<HeadlessInterface>();
 }
 
-int run(const MachineConfig& config) {
+Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config) {
+  switch (config.display) {
+    case DisplayKind::kAuto:
+      return open_automatic(config);
+    case DisplayKind::kWindow:
+      return open_sdl_window({});
+    case DisplayKind::kTerminal:
+      if (config.serial.kind == SerialKind::kStdio) {
+        return fail("--display=terminal and --serial=stdio both want this terminal");
+      }
+      return open_terminal_view();
+    case DisplayKind::kNone:
+      break;
+  }
+  return std::unique_ptr<UserInterface>(std::make_unique<HeadlessInterface>());
+}
+
+int run(MachineConfig config) {
   HostSignals signals;
+  auto interface = open_interface(config);
+  if (!interface) {
+    print_error(interface.error().message);
+    return kRunError;
+  }
   auto streams = HostStreams::open(config);
   if (!streams) {
     print_error(streams.error().message);
@@ -60,11 +78,13 @@ int run(const MachineConfig& config) {
   }
   if (!config.quiet) fmt::print(stderr, "{}", banner(config, (*machine)->describe_drives()));
   Machine& m = **machine;
-  const auto interface = make_interface(config);
   signals.listen([&m](int) { m.request_quit(); }, [&streams] { (*streams)->continued(); });
   m.start();
   (*streams)->start(m);
-  interface->run(m);
+  {
+    const ScreenshotJob screenshot(m, config.screenshot, config.screenshot_after);
+    (*interface)->run(m);
+  }
   (*streams)->stop();
   const MachineEnd end = m.end();
   if (config.print_counters) fmt::print(stderr, "{}", m.engine_counters());
@@ -89,7 +109,7 @@ int run_program(std::span<const std::string> arguments) {
     print_error("nothing to start: name a disk image, --cdrom or --kernel; emu --help lists all");
     return kUsageError;
   }
-  return run(resolve(line->config));
+  return run(line->config);
 }
 
 }  // namespace emu::cli

@@ -62,6 +62,8 @@ struct MachineConfig {
   CharConfig serial;
   CharConfig debug_console;  // ports 402h and E9h
   DisplayKind display = DisplayKind::kAuto;
+  std::string screenshot;        // PNG file, or empty
+  std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
   std::optional<u16> debug_exit_port;
   ResetPolicy on_reset = ResetPolicy::kReboot;
   bool stop_on_triple_fault = false;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ui/screenshot.h"
 
+#include <charconv>
+#include <optional>
+
+#include "base/log.h"
 #include "ui/png_file.h"
 #include "ui/terminal/code_page_437.h"
 
@@ -38,6 +42,43 @@ std::string screen_text(MachineControl& control) {
     text += '\n';
   }
   return text;
+}
+
+namespace {
+
+// "2.5" as milliseconds; nothing if `text` is no number of seconds.
+std::optional<std::chrono::milliseconds> parse_seconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_all = error == std::errc() && end == text.data() + text.size();
+  if (!is_all || !(seconds >= 0 && seconds < 1e9)) return std::nullopt;
+  return std::chrono::milliseconds(static_cast<i64>(seconds * 1000));
+}
+
+void wait_for_moment(MachineControl& control, const std::string& after) {
+  constexpr std::chrono::hours kForever(24 * 365);
+  if (after.empty()) {
+    static_cast<void>(control.wait_finished(kForever));
+  } else if (const auto seconds = parse_seconds(after)) {
+    static_cast<void>(control.wait_finished(*seconds));
+  } else {
+    static_cast<void>(wait_for_screen_text(control, after, kForever));
+  }
+}
+
+}  // namespace
+
+ScreenshotJob::ScreenshotJob(MachineControl& control, std::string path, std::string after) {
+  if (path.empty()) return;
+  thread_ = std::thread([&control, path = std::move(path), after = std::move(after)] {
+    wait_for_moment(control, after);
+    const Result<void> saved = save_screenshot(control, path);
+    if (!saved) log(LogLevel::kError, "screenshot", "{}", saved.error().message);
+  });
+}
+
+ScreenshotJob::~ScreenshotJob() {
+  if (thread_.joinable()) thread_.join();
 }
 
 bool wait_for_screen_text(MachineControl& control, std::string_view text,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "base/result.h"
 #include "machine/control.h"
@@ -23,5 +24,19 @@ namespace emu {
 // Looks ten times a second.
 [[nodiscard]] bool wait_for_screen_text(MachineControl& control, std::string_view text,
                                         std::chrono::milliseconds limit);
+
+// Saves a screenshot on an own thread while the machine runs: `after` that many seconds, or when
+// that text appears on the screen; if empty, or if the machine finishes first, at the end. Does
+// nothing without a `path`. A failure is logged. Destroy it when the machine has finished.
+class ScreenshotJob {
+ public:
+  ScreenshotJob(MachineControl& control, std::string path, std::string after);
+  ~ScreenshotJob();
+  ScreenshotJob(const ScreenshotJob&) = delete;
+  ScreenshotJob& operator=(const ScreenshotJob&) = delete;
+
+ private:
+  std::thread thread_;
+};
 
 }  // namespace emu

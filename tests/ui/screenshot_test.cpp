@@ -75,6 +75,31 @@ TEST(Screenshot, TextIsUtf8WithoutTrailingBlanks) {
   EXPECT_FALSE(wait_for_screen_text(control, "Ho", std::chrono::milliseconds(0)));
 }
 
+TEST(ScreenshotJob, WaitsForItsMomentOrTheEnd) {
+  FakeControl control;
+  FixedDisplay display;
+  control.display_source = &display;
+  display.frame.width = display.frame.height = 1;
+  display.frame.pixels = {0x123456};
+  display.screen.columns = display.screen.rows = 1;
+  display.screen.cells = {0x0741};
+  const std::string path = ::testing::TempDir() + "emu_screenshot_job_test.png";
+  for (const char* after : {"0", "A"}) {  // at once, and when the text is there
+    { const ScreenshotJob job(control, path, after); }
+    EXPECT_TRUE(read_png(path)) << after;
+    ::unlink(path.c_str());
+  }
+  for (const char* after : {"", "1000", "B"}) {  // only the end of the machine brings these
+    {
+      const ScreenshotJob job(control, path, after);
+      control.finish();
+    }
+    EXPECT_TRUE(read_png(path)) << after;
+    ::unlink(path.c_str());
+  }
+  { const ScreenshotJob none(control, "", ""); }
+}
+
 TEST(CodePage437, HasOneGlyphForEachCode) {
   std::string all;
   for (u32 code = 0; code < 256; ++code) append_code_page_437(all, static_cast<u8>(code));
