@@ -41,6 +41,8 @@ inline constexpr u32 kFsrm = 1u << 4, kVp2intersect = 1u << 8, kSerialize = 1u <
 // Leaf 7 subleaf 1 EAX.
 inline constexpr u32 kAvxVnni = 1u << 4, kAvx512bf16 = 1u << 5, kFzrm = 1u << 10, kFsrs = 1u << 11,
                      kFsrc = 1u << 12;
+// Leaf 7 subleaf 2 EDX.
+inline constexpr u32 kBhiCtrl = 1u << 4, kMcdtNo = 1u << 5;
 // Leaf 80000001h ECX and EDX.
 inline constexpr u32 kLahf = 1u << 0, kLzcnt = 1u << 5, kPrefetchw = 1u << 8;
 inline constexpr u32 kSyscall = 1u << 11, kNx = 1u << 20, kGiantPages = 1u << 26,

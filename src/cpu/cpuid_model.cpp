@@ -223,7 +223,7 @@ CpuFeatures derive_features(const CpuidFeatureWords& w, const Model& model, u64 
   f.efer_allowed = efer_allowed(w);
   f.xcr0_allowed = xcr0_allowed(w);
   f.xss_allowed = 0;
-  if ((w.leaf7_edx & kSpecCtrl) != 0) f.spec_ctrl_allowed |= 1;
+  if ((w.leaf7_edx & kSpecCtrl) != 0) f.spec_ctrl_allowed |= 1 | 1u << 10;  // IBRS, BHI_DIS_S
   if ((w.leaf7_edx & kStibp) != 0) f.spec_ctrl_allowed |= 2;
   if ((w.leaf7_edx & kSsbd) != 0) f.spec_ctrl_allowed |= 4;
   f.arch_capabilities_msr = (w.leaf7_edx & kArchCapabilities) != 0;
@@ -321,8 +321,10 @@ class CpuidBuilder {
   void add_modern() {
     const CpuidFeatureWords& w = out_.words_;
     row(6, {4, 0, 0, 0});  // ARAT: the APIC timer never stops
-    row(7, 0, {1, w.leaf7_ebx, w.leaf7_ecx, w.leaf7_edx});
+    row(7, 0, {2, w.leaf7_ebx, w.leaf7_ecx, w.leaf7_edx});
     row(7, 1, {w.leaf7_1_eax, 0, 0, 0});
+    // MCDT_NO, and BHI_DIS_S: without it Linux clears the branch history on every system call.
+    row(7, 2, {0, 0, 0, (w.leaf7_edx & kSpecCtrl) != 0 ? kBhiCtrl | kMcdtNo : 0});
     add_topology(0xb);
     if (out_.features_.xcr0_allowed != 0) add_xsave();
     if (config_.tsc_hz != 0) {
