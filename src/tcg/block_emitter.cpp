@@ -81,11 +81,10 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
 class BlockEmitter::Impl {
  public:
   Impl(const StubTable& stubs, const TcgOptions& options)
-      : stubs_(stubs), options_(options), context_(stubs_, options_) {}
+      : options_(options), context_(stubs, options_) {}
   EmitContext& context() { return context_; }
 
  private:
-  StubTable stubs_;
   TcgOptions options_;
   EmitContext context_;
 };

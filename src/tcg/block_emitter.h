@@ -12,6 +12,7 @@ namespace emu {
 // Emits blocks. One per translating thread: it keeps its assembler and scratch between blocks.
 class BlockEmitter {
  public:
+  // `stubs` is looked at by each emit(): `indirect_exit` may change between them. It outlives this.
   BlockEmitter(const StubTable& stubs, const TcgOptions& options);
   ~BlockEmitter();
   BlockEmitter(const BlockEmitter&) = delete;

@@ -28,16 +28,16 @@ struct TlbSet {
 // The execute TLB is not used to fetch: it proves that a linear page still maps the physical page
 // that a link or an indirect-jump cache entry was made for. `id` names a (linear page, physical
 // page) pair, 0 is invalid.
-inline constexpr unsigned kItlbEntries = 256;
+inline constexpr unsigned kItlbEntries = 1024;
 
 // Target cache of indirect jumps and returns: one slot per translation mode in use (the runtime
-// assigns them), direct mapped by the low bits of RIP. Entry 0 never hits: an exit request makes
-// every lookup use it.
+// assigns them), direct mapped by the low bits of RIP. An exit request makes every lookup use entry
+// 0, which always leads back to the run loop; an empty entry cannot match (RIP 0 is entry 0's).
 inline constexpr unsigned kJumpCacheBits = 12;
 inline constexpr unsigned kJumpCacheEntries = 1u << kJumpCacheBits;
 inline constexpr unsigned kJumpCacheSlots = 16;
 struct JumpCacheSlot {
-  u64 negated_rip[kJumpCacheEntries];  // -RIP, so that a flag-free sum of zero is a hit; 1: empty
+  u64 negated_rip[kJumpCacheEntries];  // -RIP, so that a flag-free sum of zero is a hit; 0: empty
   const u8* code[kJumpCacheEntries];
 };
 

@@ -168,6 +168,7 @@ bool TcgCpu::fill_exec(u64 linear, unsigned index) noexcept {
     fetch_uncached_ = true;
     return false;
   }
+  if (exec_log_[t.global ? 1 : 0].count == kExecLogEntries) flush_exec(true);
   ExecInfo& x = exec_info_[index];
   x.linear_page = page | kExecValid | (user ? 1 : 0);
   x.host = range->host(phys);
@@ -182,6 +183,8 @@ bool TcgCpu::fill_exec(u64 linear, unsigned index) noexcept {
     id = {key, x.host, engine_.page_id(key, x.host)};
   }
   frame_->itlb_id[index] = id.id;
+  ExecLog& log = exec_log_[x.global ? 1 : 0];
+  log.at[log.count++] = static_cast<u16>(index);
   return true;
 }
 
@@ -206,20 +209,18 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
 void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
   if (mode_.single_step || !engine_.options().jump_cache) return;
   const unsigned index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
-  if (index == 0 || jump_log_count_ == kJumpLogEntries) {
-    if (index == 0) return;
-    flush_jump_cache(true);
-  }
+  if (index == 0) return;
   if (jump_slot_ > kJumpCacheSlots) {
     save_vectors();
     jump_slot_ = engine_.jump_slot(mode_.packed());
   }
   if (jump_slot_ == kJumpCacheSlots) return;
   JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
-  if (slot.negated_rip[index] == 1) {
-    jump_log_[jump_log_count_++] = jump_slot_ * kJumpCacheEntries + index;
-  }
-  const u64 page = block.key.rip >> 12;
+  const u64 page = linear_rip() >> 12;
+  // An entry that replaces another is logged again: it may belong to the other log.
+  JumpLog& log = jump_log_[exec_info_[page & (kItlbEntries - 1)].global ? 1 : 0];
+  if (log.count == kJumpLogEntries) flush_jump_cache(true);
+  log.at[log.count++] = jump_slot_ * kJumpCacheEntries + index;
   jump_pages_[page & 63] |= u64{1} << ((page >> 6) & 63);
   slot.code[index] = block.code;
   slot.negated_rip[index] = u64{0} - block.key.rip;
@@ -227,25 +228,17 @@ void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
 
 void TcgCpu::drop_jump_cache(const TranslatedBlock& block) noexcept {
   const auto index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
+  if (index == 0) return;
   for (JumpCacheSlot& slot : frame_->jump_cache) {
     if (slot.code[index] == block.code) {
-      __atomic_store_n(&slot.negated_rip[index], u64{1}, __ATOMIC_RELEASE);
+      __atomic_store_n(&slot.negated_rip[index], u64{0}, __ATOMIC_RELEASE);
     }
   }
 }
 
 void TcgCpu::forget_code() noexcept {
-  for (unsigned i = 0; i < kItlbEntries; ++i) {
-    exec_info_[i].linear_page = 1;
-    frame_->itlb_id[i] = 0;
-  }
   for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
-  for (u32 i = 0; i < jump_log_count_; ++i) {
-    const u32 at = jump_log_[i];
-    frame_->jump_cache[at / kJumpCacheEntries].negated_rip[at % kJumpCacheEntries] = 1;
-    frame_->jump_cache[at / kJumpCacheEntries].code[at % kJumpCacheEntries] = nullptr;
-  }
-  jump_log_count_ = 0;
+  flush_exec(true);
   jump_slot_ = kJumpCacheSlots + 1;
 }
 
@@ -346,6 +339,7 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   delivered_ = false;
   restore_vectors();
   const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
+  ++counters_.leaves[static_cast<u32>(reason)];
   link_id_ = 0;
   if (reason == LeaveReason::kLink) {
     const ExitRecord& exit = engine_.cache().exit(frame_->exit_argument);
@@ -416,6 +410,7 @@ void TcgCpu::apply_effects() noexcept {
 
 void TcgCpu::on_system(const SystemCall& call) noexcept {
   ++counters_.system_calls;
+  ++counters_.system[call.mnemonic & (kMnemonics - 1)];
   CpuState& s = frame_->cpu;
   s.rip = call.rip;
   next_rip_ = wrap_rip(call.rip + call.length);

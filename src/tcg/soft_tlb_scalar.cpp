@@ -123,30 +123,26 @@ void TcgCpu::flush_tlb(bool global_too) noexcept {
 }
 
 void TcgCpu::flush_exec(bool global_too) noexcept {
-  for (unsigned i = 0; i < kItlbEntries; ++i) {
-    if (exec_info_[i].global && !global_too) continue;
-    exec_info_[i].linear_page = 1;
-    frame_->itlb_id[i] = 0;
+  for (unsigned global = 0; global <= (global_too ? 1u : 0u); ++global) {
+    ExecLog& log = exec_log_[global];
+    for (u32 i = 0; i < log.count; ++i) {
+      exec_info_[log.at[i]].linear_page = 1;
+      frame_->itlb_id[log.at[i]] = 0;
+    }
+    log.count = 0;
   }
   flush_jump_cache(global_too);
 }
 
-// Drops jump-cache entries: all, or those whose page the execute TLB no longer knows.
-void TcgCpu::flush_jump_cache(bool all) noexcept {
-  u32 kept = 0;
-  for (u32 i = 0; i < jump_log_count_; ++i) {
-    const u32 at = jump_log_[i];
-    JumpCacheSlot& slot = frame_->jump_cache[at / kJumpCacheEntries];
-    u64& tag = slot.negated_rip[at % kJumpCacheEntries];
-    const u64 page = (u64{0} - tag) & ~kOffsetMask;
-    const ExecInfo& exec = exec_info_[(page >> 12) & (kItlbEntries - 1)];
-    if (!all && exec.linear_page != 1 && (exec.linear_page & ~kOffsetMask) == page) {
-      jump_log_[kept++] = at;
-      continue;
+void TcgCpu::flush_jump_cache(bool global_too) noexcept {
+  for (unsigned global = 0; global <= (global_too ? 1u : 0u); ++global) {
+    JumpLog& log = jump_log_[global];
+    for (u32 i = 0; i < log.count; ++i) {
+      const u32 at = log.at[i];
+      frame_->jump_cache[at / kJumpCacheEntries].negated_rip[at % kJumpCacheEntries] = 0;
     }
-    tag = 1;
+    log.count = 0;
   }
-  jump_log_count_ = kept;
 }
 
 void TcgCpu::flush_page(u64 linear) noexcept {

@@ -21,7 +21,6 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       xsave_mask_(host_vector_components()),
       tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
       fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
-      jump_log_(std::make_unique<u32[]>(kJumpLogEntries)),
       page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)) {
   frame_->self = frame_;
   frame_->owner = this;
@@ -31,7 +30,9 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
     }
   }
   for (JumpCacheSlot& slot : frame_->jump_cache) {
-    for (u64& tag : slot.negated_rip) tag = 1;
+    for (u64& tag : slot.negated_rip) tag = 0;
+    slot.negated_rip[0] = 1;
+    slot.code[0] = engine.stubs().table.loop_exit;
   }
   for (u32& id : frame_->itlb_id) id = 0;
   reset_cpu(frame_->cpu, false);
@@ -108,11 +109,21 @@ void TcgCpu::refresh_view() {
 
 std::string TcgCpu::counters() const {
   const Counters& c = counters_;
-  return fmt::format(
-      "loop_turns {}\ntranslations {}\ntlb_fills {}\nslow_accesses {}\ncommits {}\nmmio {}\n"
-      "system_calls {}\nfaults {}\ninterrupts {}\nflushes {}\nuncached {}\n",
-      c.loop_turns, c.translations, c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls,
-      c.faults, c.interrupts, c.flushes, c.uncached);
+  const TranslationCache::Counters& t = engine_.cache().counters();
+  std::string text = fmt::format(
+      "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left {}\ntranslations {}\n"
+      "links {}\ninvalidations {}\ncode_flushes {}\ntlb_fills {}\nslow_accesses {}\n"
+      "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts {}\ntlb_flushes {}\n"
+      "uncached {}\n",
+      c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
+      t.links.load(), t.invalidations.load(), t.clears.load(), c.tlb_fills, c.slow_accesses,
+      c.commits, c.mmio, c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached);
+  for (unsigned m = 0; m < kMnemonics; ++m) {
+    if (c.system[m] == 0) continue;
+    text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
+                        c.system[m]);
+  }
+  return text;
 }
 
 StopReason TcgCpu::run(CpuBus& bus) {

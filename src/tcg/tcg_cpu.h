@@ -167,7 +167,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
   void flush_tlb(bool global_too) noexcept;
   void flush_exec(bool global_too) noexcept;
-  void flush_jump_cache(bool all) noexcept;
+  void flush_jump_cache(bool global_too) noexcept;
   void log_fill(unsigned set, unsigned index) noexcept;
   void take_flags_from_stub() noexcept;
   void set_rip_at(const u8* pc) noexcept;
@@ -229,9 +229,19 @@ class TcgCpu final : public VCpu, public CpuMemory {
   ExecInfo exec_info_[kItlbEntries];
   std::unique_ptr<u32[]> fill_log_;
   u32 fill_count_ = 0;
-  std::unique_ptr<u32[]> jump_log_;
-  u32 jump_log_count_ = 0;
-  static constexpr u32 kJumpLogEntries = 2048;
+  // Filled jump-cache entries, those of global pages apart: a CR3 load leaves them alone.
+  struct JumpLog {
+    std::unique_ptr<u32[]> at = std::make_unique<u32[]>(kJumpLogEntries);
+    u32 count = 0;
+  };
+  static constexpr u32 kJumpLogEntries = kJumpCacheSlots * kJumpCacheEntries;
+  JumpLog jump_log_[2];  // [1]: global pages
+  struct ExecLog {
+    std::unique_ptr<u16[]> at = std::make_unique<u16[]>(kExecLogEntries);
+    u32 count = 0;
+  };
+  static constexpr u32 kExecLogEntries = 4 * kItlbEntries;
+  ExecLog exec_log_[2];         // filled execute-TLB entries, likewise
   u64 jump_pages_[64] = {};     // hashed pages that jump-cache entries stand for
   u64 large_regions_[64] = {};  // hashed 2 MiB regions with large-page entries
   bool giant_pages_ = false;
@@ -254,9 +264,12 @@ class TcgCpu final : public VCpu, public CpuMemory {
   std::mutex sleep_mutex_;
   std::condition_variable wake_;
 
+  static constexpr unsigned kMnemonics = 2048;
   struct Counters {
     u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, system_calls = 0, faults = 0,
         interrupts = 0, flushes = 0, loop_turns = 0, commits = 0, uncached = 0;
+    u64 leaves[5] = {};                                                   // by LeaveReason
+    std::unique_ptr<u64[]> system = std::make_unique<u64[]>(kMnemonics);  // by ZydisMnemonic
   } counters_;
 };
 
