@@ -156,10 +156,8 @@ Result<void> Machine::reset_state() {
     reset_cpu(state, false);
     state.tsc_offset = u64{0} - engine_tsc;
     if (processor->index() != 0) state.activity = Activity::kWaitForSipi;
-    if (direct && processor->index() == 0) {
-      configure_memory_types(state, cpuid_->features());
-      boot->enter(state);
-    }
+    if (direct) configure_memory_types(state, cpuid_->features());
+    if (direct && processor->index() == 0) boot->enter(state);
     processor->vcpu().set_state(state);
   }
   return {};

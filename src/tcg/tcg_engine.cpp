@@ -137,8 +137,12 @@ void TcgEngine::begin_exclusive(TcgCpu& self) {
     }
     gate_.wait(lock, [&] { return !exclusive_wanted_.load(); });
   }
-  const std::lock_guard lock(cpus_mutex_);
-  for (TcgCpu* cpu : cpus_) {
+  std::vector<TcgCpu*> cpus;
+  {  // not held while waiting: the one waited for may want it
+    const std::lock_guard lock(cpus_mutex_);
+    cpus = cpus_;
+  }
+  for (TcgCpu* cpu : cpus) {
     if (cpu == &self) continue;
     while (cpu->in_code()) {
       cpu->request_exit(TcgCpu::kRequestPark);

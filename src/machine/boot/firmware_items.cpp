@@ -90,9 +90,13 @@ void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePla
   fw_cfg.add_file("etc/smbios/smbios-tables", smbios.structures);
   fw_cfg.add_file("etc/smbios/smbios-anchor", {anchor.begin(), anchor.end()});
 
+  // Without a screen, the BIOS and what it starts show their text on the serial port.
+  if (config.display == DisplayKind::kNone && config.serial.kind != SerialKind::kNone) {
+    fw_cfg.add_file("etc/sercon-port", bytes_of<u16>(0x3f8));
+  }
   std::string order = boot_order_file(config.boot_order, places);
   if (!order.empty()) {
-    order += '\0';
+    order.back() = '\0';  // instead of the last line's end
     fw_cfg.add_file("bootorder", {order.begin(), order.end()});
   }
   fw_cfg.finish();
