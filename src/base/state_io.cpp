@@ -207,6 +207,10 @@ void StateIo::check(bool valid, std::string_view what) {
 
 Result<void> StateIo::finish() {
   if (error_) return Error{0, "cannot load the saved state: " + message_};
+  for (const Frame& root : frames_) {  // what no end_section() has counted
+    skipped_ += static_cast<u32>(root.fields.size() + root.sections.size());
+  }
+  frames_.clear();
   if (skipped_ != 0) {
     log(LogLevel::kWarning, "state",
         "{} fields of the saved state are unknown here and were skipped", skipped_);
