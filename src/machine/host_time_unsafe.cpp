@@ -31,6 +31,7 @@ u64 tsc_hz_from_kernel() {
   const UniqueFd fd(static_cast<int>(::syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0ul)));
   if (!fd) return 0;
   const auto page_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  // SAFETY: a fresh read-only mapping of our own descriptor, unmapped below.
   void* const map = ::mmap(nullptr, page_bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (map == MAP_FAILED) return 0;
   u64 hz = 0;
