@@ -64,6 +64,37 @@ bool is_sse(const GuestInstruction& g) {
   return g.info.meta.isa_ext != ZYDIS_ISA_EXT_BASE && g.info.meta.isa_ext != ZYDIS_ISA_EXT_LONGMODE;
 }
 
+// Exception classes without "NF": masked-out elements do not fault (SDM vol. 2 2.8).
+bool suppresses_faults(const GuestInstruction& g) {
+  switch (g.info.mnemonic) {  // Zydis has another class for these
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+    case ZYDIS_MNEMONIC_VDBPSADBW:
+    case ZYDIS_MNEMONIC_VCVTNE2PS2BF16:
+    case ZYDIS_MNEMONIC_VFMADDCPH:
+    case ZYDIS_MNEMONIC_VFCMADDCPH:
+    case ZYDIS_MNEMONIC_VFMULCPH:
+    case ZYDIS_MNEMONIC_VFCMULCPH:
+      return false;
+    default:
+      break;
+  }
+  switch (g.info.meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_E1NF:
+    case ZYDIS_EXCEPTION_CLASS_E2NF:
+    case ZYDIS_EXCEPTION_CLASS_E3NF:
+    case ZYDIS_EXCEPTION_CLASS_E4NF:
+    case ZYDIS_EXCEPTION_CLASS_E5NF:
+    case ZYDIS_EXCEPTION_CLASS_E6NF:
+    case ZYDIS_EXCEPTION_CLASS_E9NF:
+    case ZYDIS_EXCEPTION_CLASS_E10NF:
+    case ZYDIS_EXCEPTION_CLASS_E11NF:
+      return false;
+    default:
+      return true;
+  }
+}
+
 // Memory operands whose address or extent depends on a mask or on vector indices.
 bool is_masked_memory(const GuestInstruction& g) {
   for (unsigned i = 0; i < g.info.operand_count; ++i) {
@@ -71,7 +102,8 @@ bool is_masked_memory(const GuestInstruction& g) {
     if (op.type != ZYDIS_OPERAND_TYPE_MEMORY) continue;
     if (op.mem.type == ZYDIS_MEMOP_TYPE_VSIB) return true;
     return g.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX &&
-           g.info.avx.mask.reg != ZYDIS_REGISTER_NONE && g.info.avx.mask.reg != ZYDIS_REGISTER_K0;
+           g.info.avx.mask.reg != ZYDIS_REGISTER_NONE && g.info.avx.mask.reg != ZYDIS_REGISTER_K0 &&
+           suppresses_faults(g);
   }
   return false;
 }
@@ -168,6 +200,10 @@ Choice classify_mnemonic(const GuestInstruction& g) {
     case ZYDIS_MNEMONIC_BTC:
       return {has_memory(g) && g.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER ? Kind::kSpecial
                                                                                  : Kind::kPlain};
+    // Outside 64-bit code they leave registers 8 to 15 alone.
+    case ZYDIS_MNEMONIC_VZEROALL:
+    case ZYDIS_MNEMONIC_VZEROUPPER:
+      return {g.info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 ? Kind::kPlain : Kind::kSpecial};
 
     // Segment loads, far transfers, interrupts, system calls: the mode may change.
     case ZYDIS_MNEMONIC_LDS:

@@ -34,7 +34,8 @@ class Builder {
   Builder() : l1_(cpuid(1)), l7_(cpuid(7)), l71_(cpuid(7, 1)), x1_(cpuid(0x80000001)) {
     const u64 xcr0 = bit(l1_.c, 27) ? host_xcr0() : 0;
     avx_ = bit(l1_.c, 28) && (xcr0 & 6) == 6;
-    avx512_ = avx_ && bit(l7_.b, 16) && (xcr0 & 0xe6) == 0xe6;
+    // The emitter reads 64-bit masks, so BW is wanted, too (only Xeon Phi lacks it).
+    avx512_ = avx_ && bit(l7_.b, 16) && bit(l7_.b, 30) && (xcr0 & 0xe6) == 0xe6;
   }
 
   IsaSets build() {

@@ -34,12 +34,15 @@ void EmitContext::emit_instruction(const GuestInstruction& g) {
 }
 
 void EmitContext::emit_cold_parts() {
-  // Parts may not be added while this runs.
-  for (const ColdPart& part : cold_) {
+  for (std::size_t i = 0; i < cold_.size(); ++i) {
+    const ColdPart part = cold_[i];  // a part may add others
     add_map_entry(*part.guest);
     switch (part.kind) {
       case ColdPart::Kind::kAccess:
         emit_cold_access(part);
+        break;
+      case ColdPart::Kind::kMasked:
+        emit_cold_masked(part);
         break;
       case ColdPart::Kind::kSegment:
         emit_cold_segment(part);

@@ -32,6 +32,9 @@ struct Access {
   // More stores follow in this instruction (or a control transfer): use commit_part.
   bool partial = false;
   bool implicit_supervisor = false;
+  bool linear = false;          // kT0 is a linear address already
+  bool flags_in_frame = false;  // save_flags() was done, host flags are free
+  bool masked = false;          // a miss is handled element by element (emit_masked.cpp)
 };
 
 class EmitContext {
@@ -133,14 +136,33 @@ class EmitContext {
   void emit_salc();
   void emit_aam(const GuestInstruction& g);
   void emit_aad(const GuestInstruction& g);
-  void emit_mask_bytes(const GuestInstruction& g);
 
   // emit_masked.cpp
+  struct Elements {          // how a mask selects parts of a memory operand
+    unsigned count = 1;      // of the memory operand
+    unsigned mask_bits = 1;  // more than `count` if elements are broadcast
+    unsigned bytes = 0;      // of one element
+    bool whole = false;      // accessed as a whole if any mask bit is set
+    bool packed = false;     // compress and expand: the first popcount(mask) elements
+  };
   void emit_masked(const GuestInstruction& g);
+  void emit_masked_operand(const GuestInstruction& g);
+  void emit_mask_move(const GuestInstruction& g);  // MASKMOVDQU and MASKMOVQ
+  void emit_gather(const GuestInstruction& g);
+  void emit_zero_upper(const GuestInstruction& g);
+  void load_mask(const GuestInstruction& g, const Elements& elements);  // kT1
+  [[nodiscard]] u32 next_element();
+  enum Pass : u8 { kLoad, kProbe, kStore };
+  void element_loop(const GuestInstruction& g, const Elements& e, Pass pass);
+  void move_element(const GuestInstruction& g, unsigned bytes, Pass pass, u8 segment, bool linear);
+  void masked_operation(const GuestInstruction& g, const HostMem& buffer);
+  void move_sse(const GuestInstruction& g, const HostMem& buffer);
+  [[nodiscard]] static unsigned gather_index_bytes(ZydisMnemonic mnemonic);
+  [[nodiscard]] static Elements elements_of(const GuestInstruction& g);
 
   // Code behind the block for what seldom happens.
   struct ColdPart {
-    enum class Kind : u8 { kAccess, kSegment, kExit, kPoll };
+    enum class Kind : u8 { kAccess, kMasked, kSegment, kExit, kPoll };
     Kind kind = Kind::kAccess;
     bool restore_flags = false;
     bool write = false;
@@ -155,6 +177,8 @@ class EmitContext {
   };
   void emit_cold_access(const ColdPart& part);
   void emit_cold_segment(const ColdPart& part);
+  void emit_cold_masked(const ColdPart& part);
+  void emit_slow_access(const ColdPart& part);  // from kT0
 
   const StubTable& stubs_;
   const TcgOptions& options_;

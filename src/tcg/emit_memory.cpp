@@ -119,11 +119,13 @@ void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size
 void EmitContext::begin_access(const GuestInstruction& g, const Access& access) {
   const unsigned size = access.size;
   EMU_CHECK(size >= 1 && size <= 64);
-  const bool save = flags_needed(g);
+  const bool save = flags_needed(g) && !access.flags_in_frame;
   const bool inline_check = mode_.always_slow == 0;
-  const bool save_here = save && (inline_check || needs_limit_check(access.segment));
+  const bool checks_limit = !access.linear && needs_limit_check(access.segment);
+  const bool save_here = save && (inline_check || checks_limit);
   if (save_here) save_flags();
-  to_linear(g, access.segment, size, access.write, save_here);
+  const bool saved = save_here || access.flags_in_frame;
+  if (!access.linear) to_linear(g, access.segment, size, access.write, saved);
   AccessInfo info;
   info.size = size & 0xff;
   info.read = access.read;
@@ -133,7 +135,7 @@ void EmitContext::begin_access(const GuestInstruction& g, const Access& access) 
   info.implicit_supervisor = access.implicit_supervisor;
   info.align = (size & (size - 1)) == 0 && size <= 8 ? size & 0xff : 0;
   ColdPart part;
-  part.kind = ColdPart::Kind::kAccess;
+  part.kind = access.masked ? ColdPart::Kind::kMasked : ColdPart::Kind::kAccess;
   part.write = access.write;
   part.partial = access.partial;
   part.number = info.packed();
@@ -153,9 +155,10 @@ void EmitContext::begin_access(const GuestInstruction& g, const Access& access) 
     part.from = as_.jcc_forward(kCcNz);
     if (save_here) restore_flags();
     as_.load(kT1, HostMem::frame_indexed(kT1, 3, set + static_cast<i32>(offsetof(TlbSet, delta))));
-    part.restore_flags = save_here;
+    part.restore_flags = saved;
   } else {
     if (save_here) restore_flags();
+    part.restore_flags = access.flags_in_frame;
     part.from = as_.jmp_forward();
   }
   part.back = as_.offset();
@@ -170,6 +173,10 @@ void EmitContext::end_access() {
 void EmitContext::emit_cold_access(const ColdPart& part) {
   as_.patch(part.from);
   if (part.restore_flags) restore_flags();
+  emit_slow_access(part);
+}
+
+void EmitContext::emit_slow_access(const ColdPart& part) {
   as_.mov_imm(kT1, part.number);
   as_.call_to(stubs_.slow_access);
   as_.jmp_back(part.back);

@@ -51,6 +51,7 @@ class Encoder {
   }
 
   void emit() {
+    if (memory_ && names_.memory.gs) as_.byte(0x65);
     switch (g_.info.encoding) {
       case ZYDIS_INSTRUCTION_ENCODING_LEGACY:
         return legacy();
@@ -250,14 +251,14 @@ class Encoder {
       case ZYDIS_MNEMONIC_VCVTUSI2SD:
       case ZYDIS_MNEMONIC_VCVTUSI2SS:
       case ZYDIS_MNEMONIC_VCVTUSI2SH:
+      case ZYDIS_MNEMONIC_VPCMPESTRI:
+      case ZYDIS_MNEMONIC_VPCMPESTRM:
         return false;
       default:
         break;
     }
     for (unsigned i = 0; i < g_.info.operand_count_visible; ++i) {
-      if (is_general(g_.operands[i]) && g_.info.meta.isa_ext != ZYDIS_ISA_EXT_AVX512VEX) {
-        return false;
-      }
+      if (is_general(g_.operands[i])) return false;
     }
     return w;
   }

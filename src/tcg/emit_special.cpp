@@ -31,6 +31,9 @@ void EmitContext::emit_special(const GuestInstruction& g) {
       return emit_aam(g);
     case ZYDIS_MNEMONIC_AAD:
       return emit_aad(g);
+    case ZYDIS_MNEMONIC_VZEROALL:
+    case ZYDIS_MNEMONIC_VZEROUPPER:
+      return emit_zero_upper(g);
     default:
       return emit_masked(g);
   }

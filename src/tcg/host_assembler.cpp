@@ -148,6 +148,45 @@ void HostAssembler::bmi(u8 pp, u8 opcode, u8 reg, u8 vvvv, u8 rm, unsigned size)
   modrm_register(reg, rm);
 }
 
+void HostAssembler::vex(const Vex& op, u8 reg, u8 vvvv, u8 rm) {
+  byte(0xc4);
+  byte(static_cast<u8>((high(reg) ? 0 : 0x80) | 0x40 | (high(rm) ? 0 : 0x20) | op.map));
+  byte(static_cast<u8>(op.w << 7 | (~vvvv & 15) << 3 | op.l << 2 | op.pp));
+  byte(op.opcode);
+  modrm_register(reg, rm);
+}
+
+void HostAssembler::tzcnt(u8 to, u8 from) {
+  op_register({0xf3, true, 0xbc}, to, from, 8);
+}
+
+void HostAssembler::popcnt(u8 to, u8 from) {
+  op_register({0xf3, true, 0xb8}, to, from, 8);
+}
+
+void HostAssembler::move_vector(bool load, u8 reg, const HostMem& m, unsigned bytes, bool evex) {
+  const u8 opcode = load ? 0x6f : 0x7f;
+  if (m.gs) byte(0x65);
+  if (bytes == 8) {  // movq mm
+    byte(0x0f);
+    byte(opcode);
+  } else if (evex) {  // vmovdqu64
+    byte(0x62);
+    byte(static_cast<u8>(((reg & 8) != 0 ? 0 : 0x80) | (high(m.index) ? 0 : 0x40) |
+                         (high(m.base) ? 0 : 0x20) | ((reg & 16) != 0 ? 0 : 0x10) | 1));
+    byte(0xfe);
+    byte(static_cast<u8>((bytes == 64 ? 2 : bytes == 32 ? 1 : 0) << 5 | 8));
+    byte(opcode);
+  } else {  // vmovdqu
+    byte(0xc4);
+    byte(static_cast<u8>((high(reg) ? 0 : 0x80) | (high(m.index) ? 0 : 0x40) |
+                         (high(m.base) ? 0 : 0x20) | 1));
+    byte(static_cast<u8>(15 << 3 | (bytes == 32 ? 4 : 0) | 2));
+    byte(opcode);
+  }
+  modrm_memory(reg, m);
+}
+
 void HostAssembler::pext(u8 to, u8 from, const HostMem& mask) {
   if (mask.gs) byte(0x65);
   byte(0xc4);

@@ -102,6 +102,21 @@ class HostAssembler {
   void sahf() { byte(0x9e); }
   void setcc(u8 condition, u8 reg);  // low byte; not for rsp..rdi without REX: emits one
 
+  // Any VEX instruction with register operands: `map` 1 = 0F, 2 = 0F38; `pp` 0, 1 = 66, 2 = F3,
+  // 3 = F2. Vector registers 0..15, masks and general registers alike.
+  struct Vex {
+    u8 map, pp, w, l, opcode;
+  };
+  void vex(const Vex& op, u8 reg, u8 vvvv, u8 rm);
+  // Bit counting (changes flags): only where they have been saved.
+  void tzcnt(u8 to, u8 from);
+  void popcnt(u8 to, u8 from);
+  void blsr(u8 to, u8 from) { vex({2, 0, 1, 0, 0xf3}, 1, to, from); }
+  void bzhi(u8 to, u8 from, u8 count) { vex({2, 0, 1, 0, 0xf5}, to, count, from); }
+  // Moves `bytes` (8: an MMX register, 16, 32, 64) of a vector register 0..31 to or from memory
+  // without alignment. `evex` selects that encoding; it is needed for 64 bytes and from 16 on.
+  void move_vector(bool load, u8 reg, const HostMem& m, unsigned bytes, bool evex);
+
   // Jumps. Forward ones return the offset to hand to patch().
   [[nodiscard]] u32 jmp_forward();
   [[nodiscard]] u32 jcc_forward(u8 condition);
