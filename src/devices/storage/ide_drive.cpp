@@ -68,7 +68,7 @@ u32 IdeDrive::read_data(unsigned size) {
   if (phase_ != Phase::kDataIn) return 0;
   u32 value = 0;
   const u64 n = std::min<u64>(size, block_end_ - position_);
-  std::memcpy(&value, buffer_.data() + position_, n);
+  std::memcpy(&value, buffer_->data() + position_, n);
   position_ += n;
   if (position_ == block_end_) block_ended();
   return value;
@@ -77,7 +77,7 @@ u32 IdeDrive::read_data(unsigned size) {
 void IdeDrive::write_data(unsigned size, u32 value) {
   if (phase_ != Phase::kDataOut) return;
   const u64 n = std::min<u64>(size, block_end_ - position_);
-  std::memcpy(buffer_.data() + position_, &value, n);
+  std::memcpy(buffer_->data() + position_, &value, n);
   position_ += n;
   if (position_ == block_end_) block_ended();
 }
@@ -148,6 +148,7 @@ void IdeDrive::cancel() {
   ++generation_;
   issue_waits_ = false;
   phase_ = Phase::kIdle;
+  if (in_flight_ != 0) buffer_ = std::make_shared<std::vector<u8>>(kMaxBufferBytes);
 }
 
 void IdeDrive::soft_reset() {
@@ -168,7 +169,7 @@ void IdeDrive::diagnose() {
 void IdeDrive::power_on() {
   position_ = block_end_ = data_end_ = 0;
   block_bytes_ = kSectorBytes;
-  std::fill(buffer_.begin(), buffer_.end(), u8{0});
+  std::fill(buffer_->begin(), buffer_->end(), u8{0});
   soft_reset();
 }
 
@@ -199,7 +200,7 @@ void IdeDrive::start_backend() {
 void IdeDrive::submit(BlockRequest request, std::function<void(const Result<void>&)> then) {
   ++in_flight_;
   auto done = [this, then = std::move(then), generation = generation_,
-               alive = std::weak_ptr<char>(alive_)](const Result<void>& result) {
+               alive = std::weak_ptr<char>(alive_), keep = buffer_](const Result<void>& result) {
     if (alive.expired()) return;
     --in_flight_;
     if (generation == generation_) return then(result);
@@ -230,10 +231,10 @@ void IdeDrive::transfer(StateIo& io) {
   io.field(18, "data_end", data_end_);
   io.field(19, "block_bytes", block_bytes_);
   const u64 kept = io.loading() ? 0 : data_end_;
-  std::vector<u8> data(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(kept));
+  std::vector<u8> data(buffer_->begin(), buffer_->begin() + static_cast<std::ptrdiff_t>(kept));
   io.field(20, "data", data, kMaxBufferBytes);
   if (!io.loading()) return;
-  std::copy_n(data.begin(), std::min(data.size(), buffer_.size()), buffer_.begin());
+  std::copy_n(data.begin(), std::min(data.size(), buffer_->size()), buffer_->begin());
   const bool moving = phase_ == Phase::kDataIn || phase_ == Phase::kDataOut;
   io.check(phase_ <= Phase::kBackend, "drive phase");
   io.check(position_ <= block_end_ && block_end_ <= data_end_ && data_end_ <= kMaxBufferBytes &&

@@ -108,7 +108,7 @@ class IdeDrive {
   void submit(BlockRequest request, std::function<void(const Result<void>&)> then);
   void cancel();
 
-  [[nodiscard]] std::vector<u8>& buffer() { return buffer_; }
+  [[nodiscard]] std::vector<u8>& buffer() { return *buffer_; }
   [[nodiscard]] TaskFile& registers() { return registers_; }
   [[nodiscard]] BusMaster& dma() { return wires_.dma; }
   [[nodiscard]] Phase phase() const { return phase_; }
@@ -128,7 +128,8 @@ class IdeDrive {
   u64 block_end_ = 0;
   u64 data_end_ = 0;
   u64 block_bytes_ = 512;
-  std::vector<u8> buffer_ = std::vector<u8>(kMaxBufferBytes);
+  // Shared with requests under way, which may outlast the command that made them.
+  std::shared_ptr<std::vector<u8>> buffer_ = std::make_shared<std::vector<u8>>(kMaxBufferBytes);
   // scratch (rebuilt)
   u64 generation_ = 0;  // counts resets
   unsigned in_flight_ = 0;
