@@ -304,5 +304,23 @@ TEST(SmallGuest, HighBytesGoIntoRegistersWhoseLowByteWantsRex) {
   EXPECT_EQ(g.state().gpr[kR9], 0x56u);
 }
 
+TEST(SmallGuest, MisalignedUserStoresAreFineWithoutAlignmentChecking) {
+  SmallGuest g;
+  CpuState s = g.long_mode();
+  s.segments[kCs] = {0, 0xffffffff, 0x1b, 0xa0fb};
+  s.segments[kSs] = {0, 0xffffffff, 0x23, 0xc0f3};
+  s.cr0 |= kCr0Am;
+  s.rflags |= kFlagIopl;
+  g.set_gate(17, 0x30000);
+  g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    a.mov(edi, 0x50003);
+    a.mov(dword_ptr(rdi), edi);
+    exit_with(a, 1);
+  });
+  g.assemble(0x30000, [](Assembler& a) { exit_with(a, 2); });
+  g.run(s);
+  EXPECT_EQ(g.exit_value, 1u);
+}
+
 }  // namespace
 }  // namespace emu
