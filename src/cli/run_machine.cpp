@@ -89,6 +89,10 @@ int run(MachineConfig config) {
   const MachineEnd end = m.end();
   if (config.print_counters) fmt::print(stderr, "{}", m.engine_counters());
   if (!end.message.empty()) print_error(end.message);
+  if (m.is_stuck()) {  // its thread cannot be joined
+    std::fflush(nullptr);
+    std::_Exit(end.status);
+  }
   return end.status;
 }
 

@@ -169,14 +169,22 @@ void Machine::start() {
   std::vector<Processor*> processors;
   for (auto& processor : pc_->processors()) processors.push_back(processor.get());
   RunControl::Actions actions;
-  actions.serve = [this](RunControl::Request request) { return serve(request); };
+  actions.serve = [this](RunControl::Request request, bool all_stopped) {
+    return serve(request, all_stopped);
+  };
   actions.stopped = [this](Processor&, const StopReason& reason) { vcpu_stopped(reason); };
   control_ = std::make_unique<RunControl>(std::move(processors), std::move(actions));
   resume();
 }
 
-bool Machine::serve(RunControl::Request request) {
+bool Machine::serve(RunControl::Request request, bool all_stopped) {
   if (finished_) return false;
+  if (!all_stopped) {
+    stuck_ = true;
+    const std::lock_guard guard(end_mutex_);
+    end_.status = 1;
+    end_.message = "a virtual processor did not stop (a bug in the engine); the disks were flushed";
+  }
   switch (request) {
     case RunControl::Request::kResume: {
       const std::lock_guard guard(lock_);
@@ -235,11 +243,11 @@ void Machine::ask_end(int status, std::string message) {
 }
 
 void Machine::finish() {
-  {
+  if (!stuck_) {  // a stuck vCPU may hold the machine lock
     const std::lock_guard guard(lock_);
     io_.clock().pause();
-    paused_ = true;
   }
+  paused_ = true;
   flush_disks();
   const std::lock_guard guard(end_mutex_);
   finished_ = true;
@@ -251,16 +259,56 @@ void Machine::flush_disks() {
     if (disk == nullptr) continue;
     disk->drain();
     if (disk->read_only()) continue;
-    std::promise<Result<void>> flushed;
+    const auto flushed = std::make_shared<std::promise<Result<void>>>();
     disk->submit({BlockOp::kFlush, 0, 0, {}},
-                 [&flushed](Result<void> result) { flushed.set_value(std::move(result)); });
-    if (const auto result = flushed.get_future().get(); !result) {
+                 [flushed](Result<void> result) { flushed->set_value(std::move(result)); });
+    auto future = flushed->get_future();
+    // Behind a stuck vCPU the completion may not get the machine lock; the flush itself is done.
+    if (stuck_ && future.wait_for(std::chrono::seconds(5)) != std::future_status::ready) continue;
+    if (const auto result = future.get(); !result) {
       const std::lock_guard guard(end_mutex_);
       end_.status = 1;
       end_.message =
           fmt::format("flushing {} failed: {}", disk->describe(), result.error().message);
     }
   }
+}
+
+void Machine::settle_disks() {
+  for (auto& disk : disks_) {
+    if (disk != nullptr) disk->drain();
+  }
+  if (control_ == nullptr) return;  // nothing was ever started
+  std::promise<void> fence;         // completions were posted before it
+  io_.post([&fence] { fence.set_value(); });
+  fence.get_future().wait();
+}
+
+Result<void> Machine::transfer(StateIo& io) {
+  const std::lock_guard guard(lock_);
+  EMU_CHECK(paused_ && !io_.clock().running());
+  if (io.loading()) pc_->reset();
+  io.section("machine", 1, [&] {
+    u64 memory_bytes = config_.memory_bytes;
+    u32 cpus = config_.cpus;
+    u64 now_ns = io_.clock().now_ns();
+    io.field(1, "memory_bytes", memory_bytes);
+    io.field(2, "cpus", cpus);
+    io.field(3, "now_ns", now_ns);
+    io.check(memory_bytes == config_.memory_bytes && cpus == config_.cpus && now_ns != kNever,
+             "the snapshot is of a machine with another amount of memory or processors");
+    if (io.loading() && io.ok()) io_.clock().set_now_ns(now_ns);
+  });
+  for (auto& processor : pc_->processors()) {
+    CpuState state;
+    processor->vcpu().state(state);
+    io.section(fmt::format("cpu{}", processor->index()), 1, [&] { emu::transfer(state, io); });
+    if (!io.loading() || !io.ok()) continue;
+    processor->vcpu().set_state(state);
+    if (state.smm) pc_->map().smm_changed(true);
+  }
+  pc_->transfer(io);
+  return io.finish();
 }
 
 MachineEnd Machine::end() const {

@@ -47,9 +47,15 @@ class Machine final : public MachineControl {
   [[nodiscard]] std::vector<std::string> describe_drives() const;
   [[nodiscard]] std::string engine_counters();
 
-  // Runs until the vCPUs stand still, then saves or loads everything that the guest can see.
-  // The machine must be paused (or not yet started), and stays so. A loaded state that is refused
-  // leaves the machine reset.
+  // For snapshots; the machine is paused or was not started yet. transfer() covers everything but
+  // the contents of memory_blocks(). Errors: another configuration, damaged state.
+  [[nodiscard]] Result<void> transfer(StateIo& io);
+  [[nodiscard]] std::vector<GuestRam*> memory_blocks() { return pc_->memory_blocks(); }
+  // Waits until no disk request is in flight.
+  void settle_disks();
+  [[nodiscard]] Result<void> return_to_reset() { return reset_state(); }
+  // Whether a vCPU did not stop when the machine ended: nothing but the process's end helps.
+  [[nodiscard]] bool is_stuck() const { return stuck_; }
 
   // MachineControl
   [[nodiscard]] MachineLock lock() override { return MachineLock(lock_); }
@@ -79,7 +85,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] Result<void> build(const MachineStreams& streams);
   [[nodiscard]] Result<void> make_engine();
   [[nodiscard]] Result<void> reset_state();
-  [[nodiscard]] bool serve(RunControl::Request request);
+  [[nodiscard]] bool serve(RunControl::Request request, bool all_stopped);
   void vcpu_stopped(const StopReason& reason);
   [[nodiscard]] bool serve_reset();
   void finish();
@@ -100,6 +106,7 @@ class Machine final : public MachineControl {
 
   std::atomic<bool> paused_{true};
   std::atomic<bool> finished_{false};
+  std::atomic<bool> stuck_{false};
   mutable std::mutex end_mutex_;
   std::condition_variable end_changed_;
   MachineEnd end_;

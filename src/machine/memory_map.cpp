@@ -137,6 +137,14 @@ void MemoryMap::reset() {
   update_smram();
 }
 
+void MemoryMap::transfer(StateIo& io) {
+  io.section("memory-map", 1, [&] {
+    bool a20 = !a20_alias_->enabled();
+    io.field(1, "a20", a20);
+    if (io.loading()) set_irq(0, a20);
+  });
+}
+
 void MemoryMap::smm_changed(bool entered) {
   if (entered) {
     ++processors_in_smm_;

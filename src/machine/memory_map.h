@@ -47,6 +47,8 @@ class MemoryMap final : public HostBridgeMap, public IrqSink {
   void set_smram(const SmramControl& control) override;
   // No processor is in SMM.
   void reset();
+  // The A20 gate; SMM is the processors' to restore, PAM and SMRAM the host bridge's.
+  void transfer(StateIo& io);
   // Processors in SMM now: SMRAM is visible while there is one.
   void smm_changed(bool entered);
   // IrqSink: input 0 is the A20 gate.

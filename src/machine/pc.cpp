@@ -174,11 +174,15 @@ void Pc::add_disks() {
   }
   own(std::make_unique<Piix3Ide>(*pci_bus_, 1, ide.bus_master()));
   for (unsigned i = 0; i < kMaxIdeDrives; ++i) {
-    if (host_.drives[i].backend == nullptr) continue;
-    DriveIdentity identity;
-    identity.serial = fmt::format("EMU{:05}", i + 1);
-    ide.attach_disk(i / 2, i % 2, *host_.drives[i].backend, identity);
-    places_[i] = IdePlace::kDisk;
+    const PcDrive& drive = host_.drives[i];
+    places_[i] = drive.kind;
+    if (drive.kind == IdePlace::kCdrom) {
+      ide.attach_cdrom(i / 2, i % 2, drive.backend);
+    } else if (drive.kind == IdePlace::kDisk) {
+      DriveIdentity identity;
+      identity.serial = fmt::format("EMU{:05}", i + 1);
+      ide.attach_disk(i / 2, i % 2, *drive.backend, identity);
+    }
   }
 }
 
@@ -196,7 +200,12 @@ void Pc::reset() {
   for (Device* device : devices_) device->reset();
 }
 
+std::vector<GuestRam*> Pc::memory_blocks() {
+  return {&map_->ram(), &vga_->vram()};
+}
+
 void Pc::transfer(StateIo& io) {
+  map_->transfer(io);
   for (Device* device : devices_) device->transfer(io);
   if (!io.loading() || !io.ok()) return;
   const AddressSpace::Transaction memory(map_->memory());

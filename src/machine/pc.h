@@ -58,8 +58,10 @@ class Pc final : private IrqSink {
 
   // Power-on state of every device (not of the vCPUs).
   void reset();
-  // Every device and RAM; then resumed() of every device when loading.
+  // Every device, not the contents of memory_blocks(); then resumed() of every device when loading.
   void transfer(StateIo& io);
+  // RAM and video memory.
+  [[nodiscard]] std::vector<GuestRam*> memory_blocks();
   void press_power_button();
 
   [[nodiscard]] MemoryMap& map() { return *map_; }

@@ -7,6 +7,14 @@
 #include <bit>
 
 namespace emu {
+namespace {
+
+// How long a vCPU may take to leave guest code. Stopping takes microseconds; seconds mean that the
+// host is overloaded, or a bug in the engine.
+constexpr std::chrono::seconds kPatience{3600};
+constexpr std::chrono::seconds kEndPatience{5};
+
+}  // namespace
 
 RunControl::RunControl(std::vector<Processor*> processors, Actions actions)
     : processors_(std::move(processors)), actions_(std::move(actions)) {
@@ -55,16 +63,27 @@ void RunControl::control_loop() {
       next = static_cast<Request>(std::bit_width(requests_) - 1);
       requests_ = next == Request::kEnd ? 0 : requests_ & ~(1u << static_cast<unsigned>(next));
     }
-    stop_all();
-    if (actions_.serve(next)) run_all();
+    const bool stopped = stop_all(next == Request::kEnd ? kEndPatience : kPatience);
+    if (!stopped && next != Request::kEnd) continue;  // asked to end meanwhile, or hopeless
+    if (actions_.serve(next, stopped)) run_all();
   }
 }
 
-void RunControl::stop_all() {
-  want_run_ = false;
-  kick_all();
+bool RunControl::stop_all(std::chrono::seconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const u32 end = 1u << static_cast<unsigned>(Request::kEnd);
   std::unique_lock guard(mutex_);
-  parked_.wait(guard, [&] { return running_ == 0; });
+  while (running_ != 0) {
+    want_run_ = false;
+    guard.unlock();
+    kick_all();
+    guard.lock();
+    parked_.wait_for(guard, std::chrono::milliseconds(100),
+                     [&] { return running_ == 0 || ending_; });
+    const bool give_up = std::chrono::steady_clock::now() > deadline || (requests_ & end) != 0;
+    if (running_ != 0 && (give_up || ending_)) return false;
+  }
+  return true;
 }
 
 void RunControl::run_all() {

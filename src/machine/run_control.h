@@ -4,6 +4,7 @@
 // and stop_all() only on the control thread, without the machine lock.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -22,8 +23,9 @@ class RunControl {
   enum class Request : u8 { kResume, kPause, kReset, kEnd };
 
   struct Actions {
-    // On the control thread, vCPUs stopped. Returns whether they shall run on.
-    std::function<bool(Request)> serve;
+    // On the control thread, with the vCPUs stopped (`all_stopped` false: only for kEnd, one of
+    // them hangs in its engine). Returns whether they shall run on.
+    std::function<bool(Request, bool all_stopped)> serve;
     // On a vCPU's thread, when its run() returned for a reason other than a kick.
     std::function<void(Processor&, const StopReason&)> stopped;
   };
@@ -41,7 +43,8 @@ class RunControl {
   void control_loop();
   void vcpu_loop(Processor& processor);
   [[nodiscard]] bool wait_until_wanted();
-  void stop_all();
+  // False: a vCPU did not stop within `limit`.
+  [[nodiscard]] bool stop_all(std::chrono::seconds limit);
   void run_all();
   void kick_all();
 
