@@ -175,7 +175,10 @@ bool LocalApic::write_x2apic(unsigned index, u64 value) {
   const RegisterSpec& spec = kRegisters[index];
   if ((spec.access & write_access(true)) == 0) return false;
   const u64 writable = index == kIcr ? u64{0xffffffff} << 32 | spec.writable : spec.writable;
-  if ((value & ~writable) != 0) return false;
+  // The LVTs' delivery status and remote IRR are read-only, not reserved: Linux writes them back.
+  const bool lvt = index == kLvtCmci || (index >= kLvtTimer && index <= kLvtError);
+  const u64 read_only = lvt ? 1u << 12 | 1u << 14 : 0;
+  if ((value & ~(writable | read_only)) != 0) return false;
   if (index == kIcr) reg(kIcrHigh) = static_cast<u32>(value >> 32);
   write_register(index, static_cast<u32>(value));
   return true;
