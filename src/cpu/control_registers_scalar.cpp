@@ -73,6 +73,7 @@ Fault write_cr3(CpuCore& core, u64 value) {
     if (Fault f = read_pdptes(core, value, state.pdpte)) return f;
   }
   state.cr3 = value;
+  core.paging_cache.flush();
   core.effects |= kEffectAddressSpace;
   if (!no_flush) core.effects |= pcids ? kEffectFlushPcid : kEffectFlushNonGlobal;
   return Fault::none();
@@ -184,6 +185,7 @@ Fault write_xcr(CpuCore& core, u32 index, u64 value) noexcept {
 Fault invalidate_pcid(CpuCore& core, u64 type, u64 descriptor_low, u64 descriptor_high) noexcept {
   if (Fault f = check_privileged(core.state)) return f;
   if (type > 3) return Fault::gp();
+  core.paging_cache.flush();
   const bool pcids = (core.state.cr4 & kCr4Pcide) != 0;
   if (type <= 1) {
     if ((descriptor_low & ~u64{0xfff}) != 0) return Fault::gp();

@@ -64,6 +64,26 @@ enum Effect : u32 {
   kEffectMemoryTypes = 1 << 12,    // MTRR, PAT (no meaning for translation)
 };
 
+// Where the lowest page tables lie that recent walks came through: the paging-structure cache of
+// SDM vol. 3 4.10.3, used by walk_page() only. It is dropped by everything in this room that
+// invalidates translations; an engine calls flush() for INVLPG and when it replaces the state or
+// the physical memory map.
+struct PagingCache {
+  static constexpr unsigned kEntries = 64;
+  struct Entry {
+    u64 key = 0;           // generation and region; generation 0 never matches
+    u64 table = 0;         // of the page table
+    u64 combined_and = 0;  // of the entries that led there
+    u64 combined_or = 0;
+  };
+  Entry entries[kEntries];
+  u64 generation = 1;
+  // The registers the entries were made under.
+  u64 cr0 = 0, cr3 = 0, cr4 = 0, efer = 0;
+
+  void flush() noexcept { ++generation; }
+};
+
 struct CpuCore {
   CpuState& state;
   CpuMemory& memory;
@@ -71,6 +91,7 @@ struct CpuCore {
   u32 effects = 0;          // Effect bits, OR-ed in; the engine acts and clears
   u16 flush_pcid = 0;       // with kEffectFlushPage, kEffectFlushOnePcid
   LinearAddr flush_page{};  // with kEffectFlushPage
+  PagingCache paging_cache{};
 };
 
 }  // namespace emu

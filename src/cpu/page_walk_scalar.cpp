@@ -19,6 +19,8 @@ struct Format {
   unsigned levels = 0;
   unsigned index_bits = 9;
   unsigned entry_bytes = 8;
+  // Bits of the linear address that select a page table.
+  [[nodiscard]] u64 region(u64 linear) const { return bits(linear, 12 + index_bits, 27); }
   bool long_mode = false;
 };
 
@@ -31,8 +33,12 @@ struct Walk {
   unsigned count = 0;
   unsigned page_shift = 0;
   u64 frame = 0;
-  u64 combined_and = ~u64{0};  // for R/W and U/S
-  u64 combined_or = 0;         // for XD
+  u64 page_table = 0;       // the last table followed
+  u64 upper_and = ~u64{0};  // of the entries above the leaf: R/W and U/S
+  u64 upper_or = 0;         // XD
+  [[nodiscard]] u64 leaf() const { return entries[count - 1]; }
+  [[nodiscard]] u64 combined_and() const { return upper_and & leaf(); }
+  [[nodiscard]] u64 combined_or() const { return upper_or | leaf(); }
 };
 
 Format select_format(const CpuState& state, u64 linear) {
@@ -82,31 +88,81 @@ u64 leaf_frame(const Format& format, u64 entry, unsigned shift) {
   return address & ~low_mask(shift);
 }
 
+// One level: reads the entry for `linear` in `table`, notes it, and follows it.
+WalkEnd walk_level(CpuCore& core, u64 linear, const Format& format, unsigned level, u64& table,
+                   Walk& walk) {
+  const unsigned shift = 12 + format.index_bits * (level - 1);
+  const PhysAddr address{table + bits(linear, shift, format.index_bits) * format.entry_bytes};
+  const u64 entry = core.memory.read_phys(address, format.entry_bytes);
+  if ((entry & kPresent) == 0) return WalkEnd::kNotPresent;
+  const bool leaf = is_leaf(core.state, format, entry, level);
+  if ((entry & reserved_bits(core, format, level, leaf)) != 0) return WalkEnd::kReserved;
+  walk.addresses[walk.count] = address;
+  walk.entries[walk.count++] = entry;
+  if (leaf) {
+    walk.page_shift = shift;
+    walk.frame = leaf_frame(format, entry, shift);
+  } else {
+    walk.upper_and &= entry;
+    walk.upper_or |= entry;
+    table = format.entry_bytes == 4 ? entry & 0xfffff000 : entry & low_mask(52) & ~low_mask(12);
+    walk.page_table = table;
+  }
+  return WalkEnd::kMapped;
+}
+
 WalkEnd walk_tables(CpuCore& core, u64 linear, const Format& format, Walk& walk) {
   u64 table = format.root;
   if (!format.long_mode && format.entry_bytes == 8) {
     if ((table & kPresent) == 0) return WalkEnd::kNotPresent;
     table &= low_mask(52) & ~low_mask(12);
   }
-  for (unsigned level = format.levels; level >= 1; --level) {
-    const unsigned shift = 12 + format.index_bits * (level - 1);
-    const PhysAddr address{table + bits(linear, shift, format.index_bits) * format.entry_bytes};
-    const u64 entry = core.memory.read_phys(address, format.entry_bytes);
-    if ((entry & kPresent) == 0) return WalkEnd::kNotPresent;
-    const bool leaf = is_leaf(core.state, format, entry, level);
-    if ((entry & reserved_bits(core, format, level, leaf)) != 0) return WalkEnd::kReserved;
-    walk.addresses[walk.count] = address;
-    walk.entries[walk.count++] = entry;
-    walk.combined_and &= entry;
-    walk.combined_or |= entry;
-    if (leaf) {
-      walk.page_shift = shift;
-      walk.frame = leaf_frame(format, entry, shift);
-      return WalkEnd::kMapped;
-    }
-    table = format.entry_bytes == 4 ? entry & 0xfffff000 : entry & low_mask(52) & ~low_mask(12);
+  for (unsigned level = format.levels; level >= 1 && walk.page_shift == 0; --level) {
+    const WalkEnd end = walk_level(core, linear, format, level, table, walk);
+    if (end != WalkEnd::kMapped) return end;
   }
-  return WalkEnd::kNotPresent;  // not reached: level 1 is a leaf
+  return WalkEnd::kMapped;
+}
+
+// --- The paging-structure cache.
+
+// Drops what was cached under other control registers.
+void revalidate(PagingCache& cache, const CpuState& state) {
+  if (cache.cr3 == state.cr3 && cache.cr4 == state.cr4 && cache.cr0 == state.cr0 &&
+      cache.efer == state.efer) {
+    return;
+  }
+  cache.cr0 = state.cr0;
+  cache.cr3 = state.cr3;
+  cache.cr4 = state.cr4;
+  cache.efer = state.efer;
+  cache.flush();
+}
+
+u64 cache_key(const PagingCache& cache, u64 region) {
+  return cache.generation << 27 | region;
+}
+
+// Walks from the cached page table, if there is one; false if not.
+bool walk_cached(CpuCore& core, u64 linear, const Format& format, Walk& walk, WalkEnd& end) {
+  const PagingCache& cache = core.paging_cache;
+  const u64 region = format.region(linear);
+  const PagingCache::Entry& entry = cache.entries[region % PagingCache::kEntries];
+  if (entry.key != cache_key(cache, region)) return false;
+  walk.upper_and = entry.combined_and;
+  walk.upper_or = entry.combined_or;
+  u64 table = entry.table;
+  end = walk_level(core, linear, format, 1, table, walk);
+  return true;
+}
+
+// Remembers the page table of a successful full walk.
+void remember(CpuCore& core, u64 linear, const Format& format, const Walk& walk) {
+  if (walk.page_shift != 12) return;
+  PagingCache& cache = core.paging_cache;
+  const u64 region = format.region(linear);
+  cache.entries[region % PagingCache::kEntries] = {cache_key(cache, region), walk.page_table,
+                                                   walk.upper_and, walk.upper_or};
 }
 
 // What a page allows, for one kind of requester (SDM vol. 3 4.6).
@@ -126,9 +182,9 @@ void apply_protection_key(const CpuState& state, bool user, unsigned key, Rights
 }
 
 Rights rights_of(const CpuState& state, const Walk& walk, PageAccess access) {
-  const bool user_page = (walk.combined_and & kUser) != 0;
-  const bool writable_page = (walk.combined_and & kWritable) != 0;
-  const bool no_execute = (state.efer & kEferNxe) != 0 && (walk.combined_or & kNoExecute) != 0;
+  const bool user_page = (walk.combined_and() & kUser) != 0;
+  const bool writable_page = (walk.combined_and() & kWritable) != 0;
+  const bool no_execute = (state.efer & kEferNxe) != 0 && (walk.combined_or() & kNoExecute) != 0;
   Rights rights;
   if (access.user) {
     rights.read = user_page;
@@ -142,8 +198,8 @@ Rights rights_of(const CpuState& state, const Walk& walk, PageAccess access) {
     rights.fetch = !no_execute && !(user_page && (state.cr4 & kCr4Smep) != 0);
   }
   if (user_page && state.long_mode() && (state.cr4 & kCr4Pke) != 0) {
-    const u64 leaf = walk.entries[walk.count - 1];
-    apply_protection_key(state, access.user, static_cast<unsigned>(bits(leaf, 59, 4)), rights);
+    const auto key = static_cast<unsigned>(bits(walk.leaf(), 59, 4));
+    apply_protection_key(state, access.user, key, rights);
   }
   return rights;
 }
@@ -186,13 +242,13 @@ bool update_accessed_dirty(CpuCore& core, const Format& format, Walk& walk, bool
 
 void fill(const CpuState& state, u64 linear, const Walk& walk, const Rights& rights,
           PageTranslation& out) {
-  const u64 leaf = walk.entries[walk.count - 1];
+  const u64 leaf = walk.leaf();
   out.physical = PhysAddr{walk.frame | (linear & low_mask(walk.page_shift))};
   out.page_bytes = u64{1} << walk.page_shift;
   out.readable = rights.read && !rights.key_denies_read;
   out.writable = rights.write && !rights.key_denies_write && (leaf & kDirty) != 0;
   out.executable = rights.fetch;
-  out.user_page = (walk.combined_and & kUser) != 0;
+  out.user_page = (walk.combined_and() & kUser) != 0;
   out.global = (leaf & kGlobal) != 0 && (state.cr4 & kCr4Pge) != 0;
   out.protection_key = state.long_mode() ? static_cast<u8>(bits(leaf, 59, 4)) : u8{0};
 }
@@ -203,6 +259,17 @@ void fill_identity(u64 linear, PageTranslation& out) {
   out.readable = out.writable = out.executable = out.user_page = true;
   out.global = false;
   out.protection_key = 0;
+}
+
+// The fault that ends a walk, if any.
+Fault judge(const CpuState& state, u64 linear, PageAccess access, WalkEnd end, const Walk& walk,
+            Rights& rights) {
+  const u32 code = base_error_code(state, access);
+  if (end == WalkEnd::kNotPresent) return Fault::page(linear, code);
+  if (end == WalkEnd::kReserved) return Fault::page(linear, code | kPfPresent | kPfReserved);
+  rights = rights_of(state, walk, access);
+  const u32 why = denial(rights, access);
+  return why != 0 ? Fault::page(linear, code | why) : Fault::none();
 }
 
 }  // namespace
@@ -216,17 +283,23 @@ Fault walk_page(CpuCore& core, LinearAddr linear, PageAccess access,
   }
   const u64 address = state.long_mode() ? linear.value : linear.value & 0xffffffff;
   const Format format = select_format(state, address);
+  revalidate(core.paging_cache, state);
+  bool may_use_cache = true;
   // Another processor may change an entry under us any number of times, but each time it made
   // progress itself; a device register as page table could refuse for ever, hence the bound.
   for (unsigned attempt = 0;; ++attempt) {
     Walk walk;
-    const WalkEnd end = walk_tables(core, address, format, walk);
-    const u32 code = base_error_code(state, access);
-    if (end == WalkEnd::kNotPresent) return Fault::page(address, code);
-    if (end == WalkEnd::kReserved) return Fault::page(address, code | kPfPresent | kPfReserved);
-    const Rights rights = rights_of(state, walk, access);
-    if (const u32 why = denial(rights, access)) return Fault::page(address, code | why);
+    Rights rights;
+    WalkEnd end{};
+    const bool cached = may_use_cache && walk_cached(core, address, format, walk, end);
+    if (!cached) end = walk_tables(core, address, format, walk);
+    if (Fault f = judge(state, address, access, end, walk, rights)) {
+      if (!cached) return f;
+      may_use_cache = false;  // a fault is only reported from memory (SDM vol. 3 4.10.4.1)
+      continue;
+    }
     if (update_accessed_dirty(core, format, walk, access.write) || attempt == 64) {
+      if (!cached) remember(core, address, format, walk);
       fill(state, address, walk, rights, out);
       return Fault::none();
     }

@@ -213,6 +213,7 @@ void enter_smm_mode(CpuState& s) {
 
 void enter_smm(CpuCore& core) noexcept {
   CpuState& state = core.state;
+  core.paging_cache.flush();
   const bool map64 = core.features.long_mode;
   SaveArea area(core, true);
   Image image;
@@ -231,6 +232,7 @@ void enter_smm(CpuCore& core) noexcept {
 Fault leave_smm(CpuCore& core, SmmResult& result) noexcept {
   CpuState& state = core.state;
   if (!state.smm) return Fault::ud();
+  core.paging_cache.flush();
   SaveArea area(core, false);
   Image image;
   image_from_state(state, image);  // what the map does not hold stays

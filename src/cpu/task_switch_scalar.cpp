@@ -198,6 +198,7 @@ void load_registers(CpuCore& core, const TaskSwitch& request, const NewTask& tas
   if ((state.cr0 & kCr0Pg) != 0 && task.layout.wide) {
     if (state.cr3 != image.cr3) core.effects |= kEffectAddressSpace | kEffectFlushNonGlobal;
     state.cr3 = image.cr3;
+    core.paging_cache.flush();
     for (unsigned i = 0; i < 4; ++i) state.pdpte[i] = pdptes[i];
   }
   // Selectors first, hidden parts one by one below: a fault in between finds them unusable. CPL is

@@ -100,6 +100,7 @@ void TcgCpu::install(TlbInfo& e, unsigned set, unsigned index) noexcept {
 
 void TcgCpu::flush_tlb(bool global_too) noexcept {
   ++counters_.flushes;
+  core_.paging_cache.flush();
   u32 kept = 0;
   for (u32 i = 0; i < fill_count_; ++i) {
     const u32 at = fill_log_[i];
@@ -146,6 +147,7 @@ void TcgCpu::flush_jump_cache(bool global_too) noexcept {
 }
 
 void TcgCpu::flush_page(u64 linear) noexcept {
+  core_.paging_cache.flush();
   const u64 page = linear & ~kOffsetMask;
   const unsigned index = tlb_index(linear);
   for (unsigned set = 0; set < kMemorySets; ++set) {

@@ -202,6 +202,33 @@ TEST_F(PageWalk, PdptesWithReservedBitsAreRefused) {  // SDM vol. 3 4.4.1
   EXPECT_EQ(pdptes[0], 0x11000 | kP);
 }
 
+TEST_F(PageWalk, UpperLevelsAreCachedUntilAFlush) {  // SDM vol. 3 4.10.3
+  four_levels(0x7000 | kP | kW | kU);
+  EXPECT_FALSE(walk(0, {}));
+  put(0x12000, 8, 0);  // the page directory entry goes
+  EXPECT_FALSE(walk(0, {}));
+  put(0x13000, 8, 0x8000 | kP);  // the page table itself is always read
+  EXPECT_FALSE(walk(0, {}));
+  EXPECT_EQ(out.physical.value, 0x8000u);
+  core.paging_cache.flush();
+  expect_fault(walk(0, {}), kVectorPf, 0);
+}
+
+TEST_F(PageWalk, FaultsAreNeverReportedFromTheCache) {  // SDM vol. 3 4.10.4.1
+  four_levels(0x7000 | kP | kW | kU);
+  put(0x12000, 8, 0x13000 | kP | kU);
+  EXPECT_FALSE(walk(0, {}));
+  put(0x12000, 8, 0x13000 | kP | kW | kU);  // rights are raised without INVLPG
+  EXPECT_FALSE(walk(0, {.write = true}));
+}
+
+TEST_F(PageWalk, AnotherAddressSpaceHasAnotherCache) {
+  four_levels(0x7000 | kP);
+  EXPECT_FALSE(walk(0, {}));
+  state.cr3 = 0x14000;  // empty
+  expect_fault(walk(0, {}), kVectorPf, 0);
+}
+
 // --- The model: one level after the other, written without sharing anything with the walker.
 
 struct ModelResult {
@@ -262,6 +289,7 @@ TEST_F(PageWalk, RandomTablesAgreeWithTheModel) {
     if (random() % 8 == 0) entry |= u64{1} << (random() % 64);
     if (random() % 16 == 0) entry &= ~kP;
     put(at, 8, entry);
+    core.paging_cache.flush();
     state.cr0 = kCr0Pe | kCr0Pg | (random() & kCr0Wp);
     state.cr4 = kCr4Pae | (random() & (kCr4Smep | kCr4Smap));
     state.efer = kEferLme | kEferLma | (random() & kEferNxe);
