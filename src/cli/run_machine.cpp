@@ -23,7 +23,8 @@ void print_error(const std::string& message) {
 }
 
 // Settles what "auto" means on this host: a window, or else the serial port in this terminal.
-std::unique_ptr<UserInterface> open_automatic(MachineConfig& config) {
+// `notice` is what to tell the user, once the machine stands.
+std::unique_ptr<UserInterface> open_automatic(MachineConfig& config, std::string& notice) {
   std::string reason = "no display here (DISPLAY and WAYLAND_DISPLAY are not set)";
   if (has_graphical_display()) {
     auto window = open_sdl_window({});
@@ -38,14 +39,14 @@ std::unique_ptr<UserInterface> open_automatic(MachineConfig& config) {
     config.serial.kind = SerialKind::kStdio;
     reason += "; the guest's serial port is in this terminal, Ctrl-A x quits";
   }
-  if (!config.quiet) print_error(reason);
+  notice = reason;
   return std::make_unique<HeadlessInterface>();
 }
 
-Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config) {
+Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config, std::string& notice) {
   switch (config.display) {
     case DisplayKind::kAuto:
-      return open_automatic(config);
+      return open_automatic(config, notice);
     case DisplayKind::kWindow:
       return open_sdl_window({});
     case DisplayKind::kTerminal:
@@ -61,7 +62,8 @@ Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config) {
 
 int run(MachineConfig config) {
   HostSignals signals;
-  auto interface = open_interface(config);
+  std::string notice;
+  auto interface = open_interface(config, notice);
   if (!interface) {
     print_error(interface.error().message);
     return kRunError;
@@ -76,7 +78,10 @@ int run(MachineConfig config) {
     print_error(machine.error().message);
     return kRunError;
   }
-  if (!config.quiet) fmt::print(stderr, "{}", banner(config, (*machine)->describe_drives()));
+  if (!config.quiet) {
+    fmt::print(stderr, "{}", banner(config, (*machine)->describe_drives()));
+    if (!notice.empty()) print_error(notice);
+  }
   Machine& m = **machine;
   signals.listen([&m](int) { m.request_quit(); }, [&streams] { (*streams)->continued(); });
   m.start();

@@ -53,16 +53,17 @@ MemoryMap::MemoryMap(u64 memory_bytes, std::unique_ptr<GuestRam> ram)
   root_ = Region::container("memory", kAddressSpaceBytes);
   pci_ = Region::container("pci", kAddressSpaceBytes);
   root_->add(*pci_, 0, -1);
-  low_ram_ = Region::ram("ram.low", *ram_, 0, layout_.low_bytes);
+  // No RAM in the hole from A0000h to 100000h: what nobody claims there is open bus.
+  low_ram_ = Region::ram("ram.base", *ram_, 0, kVgaHoleBase);
   root_->add(*low_ram_, 0);
+  if (layout_.low_bytes > kMiB) {
+    extended_ram_ = Region::ram("ram.low", *ram_, kMiB, layout_.low_bytes - kMiB);
+    root_->add(*extended_ram_, kMiB);
+  }
   if (layout_.high_bytes != 0) {
     high_ram_ = Region::ram("ram.high", *ram_, layout_.low_bytes, layout_.high_bytes);
     root_->add(*high_ram_, kHighMemoryBase);
   }
-  vga_hole_ = Region::alias("vga-hole", *pci_, kVgaHoleBase, kVgaHoleBytes);
-  root_->add(*vga_hole_, kVgaHoleBase, kHolePriority);
-  pam_hole_ = Region::alias("pam-hole", *pci_, kPamBase, kPamBytes);
-  root_->add(*pam_hole_, kPamBase, kHolePriority);
   for (unsigned i = 0; i < kPamCount; ++i) make_shadow(i);
   smram_ = Region::ram("smram", *ram_, kVgaHoleBase, kVgaHoleBytes);
   smram_->set_enabled(false);
@@ -113,8 +114,8 @@ Result<void> MemoryMap::set_bios(std::span<const u8> image) {
   const u64 low = std::min<u64>(image.size(), kBiosLowBytes);
   bios_high_ = Region::rom("bios", *bios_, 0, image.size());
   bios_low_ = Region::rom("bios.low", *bios_, image.size() - low, low);
-  pci_->add(*bios_high_, kHighMemoryBase - image.size(), kHolePriority);
-  pci_->add(*bios_low_, kMiB - low, kHolePriority);
+  pci_->add(*bios_high_, kHighMemoryBase - image.size(), kRomPriority);
+  pci_->add(*bios_low_, kMiB - low, kRomPriority);
   return {};
 }
 

@@ -57,7 +57,7 @@ class MemoryMap final : public HostBridgeMap, public IrqSink {
 
  private:
   class ShadowWriter;
-  static constexpr int kHolePriority = 1, kShadowPriority = 2, kSmramPriority = 3, kA20Priority = 4,
+  static constexpr int kRomPriority = 1, kShadowPriority = 2, kSmramPriority = 3, kA20Priority = 4,
                        kChipPriority = 5;
 
   MemoryMap(u64 memory_bytes, std::unique_ptr<GuestRam> ram);
@@ -68,7 +68,7 @@ class MemoryMap final : public HostBridgeMap, public IrqSink {
   std::unique_ptr<GuestRam> ram_;
   std::unique_ptr<GuestRam> bios_;
   std::unique_ptr<Region> root_, port_root_, pci_;
-  std::unique_ptr<Region> low_ram_, high_ram_, first_mib_, a20_alias_, vga_hole_, pam_hole_;
+  std::unique_ptr<Region> low_ram_, extended_ram_, high_ram_, a20_alias_;
   std::unique_ptr<Region> smram_, bios_high_, bios_low_;
   struct Shadow {
     std::unique_ptr<Region> ram;  // reads RAM

@@ -48,6 +48,19 @@ TEST(Machine, PowersOffThroughAcpi) {
   EXPECT_EQ(m.run().status, 0);
 }
 
+TEST(Machine, ThePowerButtonReachesTheGuest) {
+  RomGuest guest;
+  guest.pci32(kPmDevfn, 0x40, kPmBase | 1).pci32(kPmDevfn, 0x80, 1);
+  guest.bytes({0xba, 0x00, 0x06, 0xed});  // mov dx, 600h; in ax, dx
+  guest.bytes({0xf6, 0xc4, 0x01});        // test ah, 1 (PWRBTN_STS)
+  guest.bytes({0x74, 0xf7});              // jz
+  guest.exit(9);
+  RomMachine m(guest.halt());
+  m.machine->start();
+  m.machine->press_power_button();
+  EXPECT_EQ(m.wait().status, 19);
+}
+
 // CMOS byte 40h counts; it survives a reset. Ends at the third time.
 RomGuest counts_starts(const std::vector<u8>& reset_code) {
   RomGuest g;

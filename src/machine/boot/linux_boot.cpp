@@ -89,7 +89,7 @@ Result<BootChunk> place_initrd(const std::string& path, const BzImage& image, u6
   BootChunk chunk;
   if (path.empty()) return chunk;
   auto contents = read_file(path, kMaxInitrdBytes);
-  if (!contents) return contents.error();
+  if (!contents) return fail("--initrd: {}", contents.error().message);
   const u64 top = std::min(memory.low_bytes, image.initrd_max + 1);
   const u64 bytes = contents->size();
   if (bytes > top || align_down(top - bytes, kPageBytes) < kernel_end) {
