@@ -87,7 +87,7 @@ def main():
     shared = set()
     for o in objects:
         problems += vector_problems(str(o))
-        shared |= set(symbols(str(o), "WV"))
+        shared |= set(symbols(str(o), "W"))
         problems += [f"{o.name}: calls {s}" for s in symbols(str(o), "U") if LIBRARY.match(s)]
     for program in ("emu", "test_tcg"):
         if shared and (build / program).is_file():
