@@ -64,7 +64,9 @@ def main():
     problems = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for complaint in pool.map(lambda w: lint(tool, build, *w), work):
-            problems += [complaint.strip()] if complaint else []
+            if complaint:
+                print(complaint.strip(), flush=True)
+                problems.append(complaint.splitlines()[0])
     sources.finish(problems, f"lint: {len(work)} of {len(paths)} files looked at")
 
 
