@@ -6,6 +6,7 @@
 #include "cpu/delivery.h"
 #include "cpu/xsave_layout.h"
 #include "frontend/decode_block.h"
+#include "tcg/dump.h"
 #include "tcg/host_thread.h"
 
 namespace emu {
@@ -253,6 +254,9 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
                                   ? engine_.stubs().indirect_exit[jump_slot_]
                                   : engine_.stubs().table.loop_exit;
   emitter_->emit(guest_block_, cache.code().next(), cache.next_exit_id(), emitted_);
+  if (engine_.options().dump_block != 0 && engine_.options().dump_block == key.rip) {
+    fmt::print(stderr, "{}", describe_translation(guest_block_, emitted_, cache.code().next()));
+  }
   return cache.add(key, guest_block_.length_bytes, emitted_, first, second, cached);
 }
 
