@@ -120,7 +120,7 @@ void add_inspection_options(CLI::App& app, Collected& c) {
   app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
       ->group(group);
   add_list(app, "--translator", c.translator,
-           "Switches: chain=off jump-cache=off share-checks=off dead-flags=off "
+           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off dead-flags=off "
            "max-block=N code-cache=SIZE")
       ->group(group);
   app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);

@@ -51,11 +51,12 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{
     {"tcg", EngineChoice::kTcg},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 6> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 7> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
     {"dead-flags", &TcgOptions::dead_flags},
+    {"pair-returns", &TcgOptions::pair_returns},
     {"one-insn", &TcgOptions::one_instruction_blocks},
     {"perf-map", &TcgOptions::perf_map},
 }};

@@ -116,6 +116,13 @@ class EmitContext {
   void exit_conditional(u8 condition, u64 target);
   void emit_poll(u64 target);
   void emit_indirect_exit();  // target in kT0
+  // Calls and returns; see the return stack in stub_table.h. `back` is where the call returns to.
+  void call_direct(u64 target, u64 back);
+  void call_indirect(u64 back);
+  void exit_return();
+  void emit_indirect(bool call);
+  [[nodiscard]] bool pairs_returns() const;
+  void emit_return_landing(u64 back);
 
   // emit_system.cpp
   void emit_system(const GuestInstruction& g);

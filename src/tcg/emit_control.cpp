@@ -96,9 +96,9 @@ void EmitContext::emit_call(const GuestInstruction& g) {
   }
   adjust_stack(-static_cast<i64>(bytes));
   end_access();
-  if (direct) return exit_direct(direct_target(g));
+  if (direct) return call_direct(direct_target(g), back);
   as_.load(kT0, HostMem::frame(EMU_FRAME(spill[0])));
-  emit_indirect_exit();
+  call_indirect(back);
 }
 
 void EmitContext::emit_return(const GuestInstruction& g) {
@@ -112,7 +112,7 @@ void EmitContext::emit_return(const GuestInstruction& g) {
   as_.load(kT0, host_operand(), bytes);
   adjust_stack(release);
   end_access();
-  emit_indirect_exit();
+  exit_return();
 }
 
 // Counts without touching flags. The address size selects CX, ECX or RCX.

@@ -44,8 +44,71 @@ void EmitContext::exit_conditional(u8 condition, u64 target) {
   add_exit(target, as_.jcc_forward(condition));
 }
 
+// kT0 = target: the jump cache inline, so that every site has its own prediction.
+void EmitContext::emit_indirect(bool call) {
+  if (stubs_.jump_slot >= kJumpCacheSlots) return as_.jmp_to(stubs_.indirect_exit);
+  const i32 slot =
+      EMU_FRAME(jump_cache) + static_cast<i32>(stubs_.jump_slot * sizeof(JumpCacheSlot));
+  const auto table = [&](std::size_t member) {
+    return HostMem::frame_indexed(kT1, 3, slot + static_cast<i32>(member));
+  };
+  as_.pext(kT1, kT0, HostMem::frame(EMU_FRAME(jump_index_mask)));
+  as_.mov(kT2, hRcx);
+  as_.load(hRcx, table(offsetof(JumpCacheSlot, negated_rip)));
+  as_.lea(hRcx, HostMem::sum(hRcx, kT0));
+  const u32 hit = as_.jrcxz_short();
+  as_.mov(hRcx, kT2);
+  as_.jmp_to(stubs_.indirect_miss);
+  as_.patch_short(hit);
+  as_.mov(hRcx, kT2);
+  as_.branch_memory(call, table(offsetof(JumpCacheSlot, code)));
+}
+
 void EmitContext::emit_indirect_exit() {
+  emit_indirect(false);
+}
+
+bool EmitContext::pairs_returns() const {
+  return options_.pair_returns && !mode_.single_step && !options_.one_instruction_blocks;
+}
+
+// Where a host `ret` arrives after a call: kT0 is where the guest really returned to.
+void EmitContext::emit_return_landing(u64 back) {
+  const u64 negated = u64{0} - back;
+  as_.mov(kT2, hRcx);
+  if (static_cast<i64>(negated) == static_cast<i32>(negated)) {
+    as_.lea(hRcx, HostMem::at(kT0, static_cast<i32>(negated)));
+  } else {
+    as_.mov_imm(kT1, negated);
+    as_.lea(hRcx, HostMem::sum(kT0, kT1));
+  }
+  const u32 right = as_.jrcxz_short();
+  as_.mov(hRcx, kT2);
   as_.jmp_to(stubs_.indirect_exit);
+  as_.patch_short(right);
+  as_.mov(hRcx, kT2);
+  as_.align_field(1, 4);
+  add_exit(back, as_.jmp_forward());
+}
+
+void EmitContext::call_direct(u64 target, u64 back) {
+  if (!pairs_returns()) return exit_direct(target);
+  if (target <= current_->rip) emit_poll(target);
+  as_.align_field(1, 4);
+  add_exit(target, as_.call_forward());
+  emit_return_landing(back);
+}
+
+void EmitContext::call_indirect(u64 back) {
+  if (!pairs_returns() || stubs_.jump_slot >= kJumpCacheSlots) return emit_indirect_exit();
+  emit_indirect(true);
+  emit_return_landing(back);
+}
+
+// kT0 = target.
+void EmitContext::exit_return() {
+  if (!pairs_returns()) return emit_indirect_exit();
+  as_.byte(0xc3);
 }
 
 }  // namespace emu

@@ -46,7 +46,9 @@ struct JumpCacheSlot {
 struct alignas(4096) VcpuFrame {
   CpuState cpu;
 
-  u64 host_stack_pointer = 0;  // RSP at entry into generated code
+  u64 host_stack_pointer = 0;  // RSP of C++ while generated code runs
+  u64 return_stack_top = 0;    // RSP of generated code with no call pending; see stub_table.h
+  u64 return_stack_saved = 0;  // RSP of generated code while C++ runs
   VcpuFrame* self = nullptr;   // this
   void* owner = nullptr;       // the runtime's vCPU object
   u64 poll_pointer = 0;        // polls load a byte from here; points to no memory when an

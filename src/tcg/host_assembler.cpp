@@ -254,6 +254,16 @@ u32 HostAssembler::jmp_forward() {
   return offset() - 4;
 }
 
+u32 HostAssembler::call_forward() {
+  byte(0xe8);
+  dword(0);
+  return offset() - 4;
+}
+
+void HostAssembler::branch_memory(bool call, const HostMem& m) {
+  op_memory({0, false, 0xff}, call ? 2 : 4, m, 4);
+}
+
 u32 HostAssembler::jcc_forward(u8 condition) {
   byte(0x0f);
   byte(0x80 | condition);

@@ -126,6 +126,8 @@ class HostAssembler {
   [[nodiscard]] u32 jmp_short();
   void patch(u32 at);        // a rel32 field: leads here
   void patch_short(u32 at);  // a rel8 field: leads here, within 127 bytes
+  [[nodiscard]] u32 call_forward();
+  void branch_memory(bool call, const HostMem& m);  // jmp or call qword [m]
   void jmp_back(u32 target_offset);
   void jcc_back(u8 condition, u32 target_offset);
   void jmp_to(const u8* target);   // absolute, within reach

@@ -2,6 +2,9 @@
 // What a host thread needs to run generated code: GS base, and faults in that code.
 #pragma once
 
+#include <signal.h>
+
+#include "base/mapping.h"
 #include "base/types.h"
 
 namespace emu {
@@ -9,9 +12,11 @@ namespace emu {
 class TcgCpu;
 struct VcpuFrame;
 
-// While one exists on a thread, GS addresses `frame` there and host faults in generated code become
-// the vCPU's. The process-wide handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL are installed once
-// and pass every other fault on to whoever had the signal before.
+// While one exists on a thread, GS addresses `frame` there, host faults in generated code become
+// the vCPU's, and other signals are left to other threads (the stack pointer of generated code is
+// no stack for handlers; faults have an alternate one). The process-wide handlers for SIGSEGV,
+// SIGBUS, SIGFPE and SIGILL are installed once and pass every other fault on to whoever had the
+// signal before.
 class HostThread {
  public:
   HostThread(TcgCpu& cpu, VcpuFrame& frame);
@@ -21,8 +26,14 @@ class HostThread {
 
  private:
   u64 saved_gs_base_ = 0;
+  Mapping signal_stack_;
+  stack_t saved_stack_{};
+  sigset_t saved_mask_{};
   TcgCpu* saved_cpu_ = nullptr;
 };
+
+// Memory for a vCPU's return stack: 64 KiB above an inaccessible page. Errors: the host's ENOMEM.
+[[nodiscard]] Result<Mapping> make_return_stack();
 
 // The x87 and vector state components that guest code may hold in host registers (XCR0 bits).
 [[nodiscard]] u64 host_vector_components();

@@ -4,6 +4,7 @@
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 namespace emu {
 namespace {
 
+constexpr u64 kSignalStackBytes = 64 * kKiB;
+constexpr u64 kReturnStackBytes = 64 * kKiB;
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 // Signal handlers are the process's: these two belong to it (and the thread), not to a machine.
@@ -47,6 +50,11 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   if (current_cpu != nullptr) {
     const auto* pc = reinterpret_cast<const u8*>(c->uc_mcontext.gregs[REG_RIP]);
     const auto trap = static_cast<u32>(c->uc_mcontext.gregs[REG_TRAPNO]);
+    if (const u64 top =
+            current_cpu->empty_return_stack(pc, static_cast<u64>(c->uc_mcontext.gregs[REG_CR2]))) {
+      c->uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(top);
+      return;
+    }
     if (const u8* to = current_cpu->redirect_host_fault(pc, trap)) {
       c->uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(to);
       return;
@@ -78,6 +86,20 @@ u64 host_xcr0() {
 
 HostThread::HostThread(TcgCpu& cpu, VcpuFrame& frame) : saved_cpu_(current_cpu) {
   install_handlers();
+  Result<Mapping> stack = Mapping::anonymous(kSignalStackBytes);
+  EMU_CHECK(stack);
+  signal_stack_ = *std::move(stack);
+  // SAFETY: memory this object owns; undone by the destructor.
+  stack_t alternate{};
+  alternate.ss_sp = signal_stack_.data();
+  alternate.ss_size = signal_stack_.size_bytes();
+  ::sigaltstack(&alternate, &saved_stack_);
+  sigset_t others;
+  ::sigfillset(&others);
+  for (int s : kSignals) ::sigdelset(&others, s);
+  ::sigdelset(&others, SIGABRT);
+  ::sigdelset(&others, SIGTRAP);
+  ::pthread_sigmask(SIG_BLOCK, &others, &saved_mask_);
   // SAFETY: user-mode GS is unused by the C library on x86-64; restored by the destructor.
   ::syscall(SYS_arch_prctl, ARCH_GET_GS, &saved_gs_base_);
   ::syscall(SYS_arch_prctl, ARCH_SET_GS, reinterpret_cast<u64>(&frame));
@@ -86,8 +108,20 @@ HostThread::HostThread(TcgCpu& cpu, VcpuFrame& frame) : saved_cpu_(current_cpu) 
 
 HostThread::~HostThread() {
   current_cpu = saved_cpu_;
+  ::sigaltstack(&saved_stack_, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &saved_mask_, nullptr);
   // SAFETY: see the constructor.
   ::syscall(SYS_arch_prctl, ARCH_SET_GS, saved_gs_base_);
+}
+
+Result<Mapping> make_return_stack() {
+  Result<Mapping> memory = Mapping::anonymous(kReturnStackBytes + kPageBytes);
+  if (!memory) return memory.error();
+  // SAFETY: the lowest page of memory just mapped; running over it faults.
+  if (::mprotect(memory->data(), kPageBytes, PROT_NONE) != 0) {
+    return fail_errno(errno, "cannot protect the guard page of the return stack");
+  }
+  return memory;
 }
 
 u64 host_vector_components() {

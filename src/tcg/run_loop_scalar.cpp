@@ -206,14 +206,21 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, mode_.packed()});
 }
 
+void TcgCpu::find_jump_slot() noexcept {
+  if (jump_slot_ <= kJumpCacheSlots) return;
+  const u32 mode = mode_.packed();
+  KnownSlot& known = known_slots_[(mode * 0x9e3779b1u) >> 26];
+  if (known.mode != mode) {
+    save_vectors();
+    known = {mode, engine_.jump_slot(mode)};
+  }
+  jump_slot_ = known.slot;
+}
+
 void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
   if (mode_.single_step || !engine_.options().jump_cache) return;
   const unsigned index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
   if (index == 0) return;
-  if (jump_slot_ > kJumpCacheSlots) {
-    save_vectors();
-    jump_slot_ = engine_.jump_slot(mode_.packed());
-  }
   if (jump_slot_ == kJumpCacheSlots) return;
   JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
   const u64 page = linear_rip() >> 12;
@@ -240,6 +247,7 @@ void TcgCpu::forget_code() noexcept {
   for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
   flush_exec(true);
   jump_slot_ = kJumpCacheSlots + 1;
+  for (KnownSlot& k : known_slots_) k = {};
 }
 
 TcgCpu::Service TcgCpu::stop_for(Service service) noexcept {
@@ -337,6 +345,10 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
     debug_pending_ = 0;
   }
   delivered_ = false;
+  find_jump_slot();
+  store_le(
+      reinterpret_cast<u8*>(frame_->return_stack_top),
+      reinterpret_cast<u64>(engine_.stubs().return_underflow[step ? kJumpCacheSlots : jump_slot_]));
   restore_vectors();
   const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
   ++counters_.leaves[static_cast<u32>(reason)];
@@ -382,6 +394,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
       continue;
     }
     if (block == nullptr) return stop_for(Service::kTranslate);
+    find_jump_slot();
     cache_jump(*block);
     run_block(*block);
     if (link_id_ != 0) return stop_for(Service::kLink);
@@ -439,6 +452,12 @@ void TcgCpu::on_raise(u32 what, const u8* return_address) noexcept {
   f.has_error_code = ((what >> 8) & 1) != 0;
   f.error_code = what >> 16;
   fault(f);
+}
+
+u64 TcgCpu::empty_return_stack(const u8* pc, u64 fault_address) const noexcept {
+  const u64 guard = reinterpret_cast<u64>(return_stack_.data());
+  const bool overrun = engine_.cache().code().contains(pc) && fault_address - guard < kPageBytes;
+  return overrun ? frame_->return_stack_top : 0;
 }
 
 const u8* TcgCpu::redirect_host_fault(const u8* pc, u32 trap) noexcept {

@@ -261,8 +261,8 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
     linear &= 0xffffffff;
   }
   // Alignment checking is one of the reasons for always_slow.
-  if (mode_.always_slow && info.align > 1 && (linear & (info.align - 1u)) != 0 &&
-      mode_.cpl == 3 && (frame_->cpu.cr0 & kCr0Am) != 0 && (frame_->cpu.rflags & kFlagAc) != 0) {
+  if (mode_.always_slow && info.align > 1 && (linear & (info.align - 1u)) != 0 && mode_.cpl == 3 &&
+      (frame_->cpu.cr0 & kCr0Am) != 0 && (frame_->cpu.rflags & kFlagAc) != 0) {
     return fail(Fault::with_code(kVectorAc, 0));
   }
   if (mode_.always_slow) {

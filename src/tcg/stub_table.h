@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry points of the hand-written code around generated blocks, and what they expect.
 //
+// While generated code runs, RSP is not the C++ stack but the return stack, where a guest call
+// leaves a host return address by being a host `call`, so that the host predicts the guest's
+// returns. A guest return goes through a host `ret` with the guest's target in kT0; the code after
+// the call compares that with its own idea and takes an indirect exit if it differs. The return
+// stack is a prediction only: it is emptied whenever generated code is left (so nothing on it
+// outlives a change of mappings or modes), starts again from the top when it runs over, and ends in
+// an entry that leads to an indirect exit.
+//
 // Every stub is within rel32 reach of every block. "Preserves all" means every guest register
-// (register_map.h), host flags, x87 and vector registers. Inside a block RSP is constant and
-// 16-byte aligned; blocks use `call` only for stubs and leave nothing on the stack.
+// (register_map.h), host flags, x87 and vector registers. Stubs that
+// return are called.
 #pragma once
 
 #include "base/types.h"
@@ -57,6 +65,10 @@ struct StubTable {
   const u8* link_exit = nullptr;
   // Next RIP in kT0, any mode change already in the frame.
   const u8* indirect_exit = nullptr;
+  // The same after the jump cache (slot `jump_slot`, if below kJumpCacheSlots) was found not to
+  // hold the target.
+  const u8* indirect_miss = nullptr;
+  u32 jump_slot = ~0u;
   // As indirect_exit, but always through the C++ loop (interrupts are looked at).
   const u8* loop_exit = nullptr;
   // Raises an exception at the instruction that contains the *call* (found by return address):

@@ -19,7 +19,7 @@ class StubEmitter {
 
   void emit_all();
   Label enter, leave, slow_access, commit_write, commit_part, call_system, link_exit, loop_exit,
-      raise, host_fault, indirect[kJumpCacheSlots];
+      raise, host_fault, indirect_miss, indirect[kJumpCacheSlots], underflow[kJumpCacheSlots + 1];
 
  private:
   static x86::Mem gs(std::size_t offset, u32 size = 8) {
@@ -82,6 +82,12 @@ class StubEmitter {
     a_.mov(x86::rax, reinterpret_cast<u64>(function));
     a_.call(x86::rax);
   }
+  // Between the return stack and the C++ stack.
+  void to_host_stack() {
+    a_.mov(gs(offsetof(VcpuFrame, return_stack_saved)), x86::rsp);
+    a_.mov(x86::rsp, gs(offsetof(VcpuFrame, host_stack_pointer)));
+  }
+  void to_return_stack() { a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_saved))); }
   void load_owner() { a_.mov(x86::rdi, gs(offsetof(VcpuFrame, owner))); }
   void leave_if_asked() {
     a_.cmp(gs(offsetof(VcpuFrame, leave_reason), 4), 0);
@@ -112,8 +118,9 @@ constexpr unsigned kSaved[] = {3, 5, 12, 13, 14, 15};  // callee-saved: rbx rbp 
 void StubEmitter::emit_enter() {
   a_.bind(enter);
   for (unsigned r : kSaved) a_.push(x86::gpq(r));
-  a_.sub(x86::rsp, 8);  // 16-byte aligned inside blocks
+  a_.sub(x86::rsp, 8);  // 16-byte aligned for C++ called from blocks
   a_.mov(gs(offsetof(VcpuFrame, host_stack_pointer)), x86::rsp);
+  a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_top)));
   a_.mov(gs(offsetof(VcpuFrame, leave_reason)), 0);
   a_.mov(x86::gpq(kT0), x86::rsi);
   load_flags();
@@ -130,22 +137,23 @@ void StubEmitter::emit_enter() {
 }
 
 void StubEmitter::emit_slow_access() {
-  a_.bind(slow_access);  // RSP is 8 modulo 16 here
+  a_.bind(slow_access);
   spill();
   capture_flags();
   load_owner();
   a_.mov(x86::rsi, x86::gpq(kT0));
   a_.mov(x86::edx, x86::gpd(kT1));
   a_.mov(x86::rcx, x86::ptr(x86::rsp));
-  a_.sub(x86::rsp, 24);
+  to_host_stack();
+  a_.sub(x86::rsp, 16);
   a_.mov(x86::ptr(x86::rsp), x86::gpq(kT0));
   a_.lea(x86::r8, x86::ptr(x86::rsp, 8));
   call(reinterpret_cast<const void*>(callbacks_.slow_access));
   leave_if_asked();
   a_.mov(x86::gpq(kT1), x86::rax);
-  a_.pop(x86::gpq(kT0));
-  a_.pop(x86::rcx);
-  a_.add(x86::rsp, 8);
+  a_.mov(x86::gpq(kT0), x86::ptr(x86::rsp));
+  a_.mov(x86::rcx, x86::ptr(x86::rsp, 8));
+  to_return_stack();
   Label direct = a_.newLabel();
   a_.test(x86::ecx, x86::ecx);
   a_.jz(direct);
@@ -162,10 +170,10 @@ void StubEmitter::emit_commit(const Label& entry, bool may_leave) {
   capture_flags();
   load_owner();
   a_.mov(x86::rsi, x86::ptr(x86::rsp));
-  a_.sub(x86::rsp, 8);
+  to_host_stack();
   call(reinterpret_cast<const void*>(may_leave ? callbacks_.commit_write : callbacks_.commit_part));
   if (may_leave) leave_if_asked();
-  a_.add(x86::rsp, 8);
+  to_return_stack();
   restore_captured_flags();
   reload(false);
   a_.ret();
@@ -179,10 +187,10 @@ void StubEmitter::emit_call_system() {
   merge_flags();
   load_owner();
   a_.mov(x86::rsi, x86::gpq(kT1));
-  a_.sub(x86::rsp, 8);
+  to_host_stack();
   call(reinterpret_cast<const void*>(callbacks_.call_system));
   leave_if_asked();
-  a_.add(x86::rsp, 8);
+  to_return_stack();
   load_flags();
   reload(true);
   a_.ret();
@@ -196,7 +204,7 @@ void StubEmitter::emit_faults() {
   load_owner();
   a_.mov(x86::esi, x86::gpd(kT1));
   a_.mov(x86::rdx, x86::ptr(x86::rsp));
-  a_.sub(x86::rsp, 8);
+  to_host_stack();
   call(reinterpret_cast<const void*>(callbacks_.raise));
   a_.jmp(leave);
 
@@ -239,17 +247,26 @@ void StubEmitter::emit_exits() {
     a_.mov(x86::rcx, x86::gpq(kT2));
     a_.jmp(table(offsetof(JumpCacheSlot, code)));
     a_.bind(miss);
-    a_.mov(gs(offsetof(VcpuFrame, cpu.rip)), x86::gpq(kT0));
-    leave_with(LeaveReason::kIndirect);
+    a_.jmp(indirect_miss);
+  }
+  a_.bind(indirect_miss);
+  a_.mov(gs(offsetof(VcpuFrame, cpu.rip)), x86::gpq(kT0));
+  leave_with(LeaveReason::kIndirect);
+
+  for (unsigned slot = 0; slot <= kJumpCacheSlots; ++slot) {
+    a_.bind(underflow[slot]);
+    a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_top)));
+    a_.jmp(slot < kJumpCacheSlots ? indirect[slot] : loop_exit);
   }
 }
 
 void StubEmitter::emit_all() {
   for (Label* l : {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &commit_part,
-                   &call_system, &link_exit, &loop_exit, &raise, &host_fault}) {
+                   &call_system, &link_exit, &loop_exit, &raise, &host_fault, &indirect_miss}) {
     *l = a_.newLabel();
   }
   for (Label& l : indirect) l = a_.newLabel();
+  for (Label& l : underflow) l = a_.newLabel();
   emit_enter();
   emit_slow_access();
   emit_commit(commit_write, true);
@@ -286,7 +303,11 @@ Result<Stubs> emit_stubs(CodeCache& cache, const StubCallbacks& callbacks) {
   stubs.table.raise = at(emitter.raise);
   stubs.host_fault = at(emitter.host_fault);
   for (unsigned i = 0; i < kJumpCacheSlots; ++i) stubs.indirect_exit[i] = at(emitter.indirect[i]);
+  for (unsigned i = 0; i <= kJumpCacheSlots; ++i) {
+    stubs.return_underflow[i] = at(emitter.underflow[i]);
+  }
   stubs.table.indirect_exit = stubs.indirect_exit[0];
+  stubs.table.indirect_miss = at(emitter.indirect_miss);
   stubs.enter = reinterpret_cast<decltype(stubs.enter)>(reinterpret_cast<u64>(at(emitter.enter)));
   return stubs;
 }

@@ -35,6 +35,9 @@ struct StubCallbacks {
 struct Stubs {
   StubTable table;  // `indirect_exit` is slot 0's
   const u8* indirect_exit[kJumpCacheSlots] = {};
+  // What the last entry of the return stack holds: empties it and goes to indirect_exit[slot], or
+  // (the last one) to loop_exit.
+  const u8* return_underflow[kJumpCacheSlots + 1] = {};
   // Where the signal handler sends a block whose instruction faulted, with exit_address = host PC
   // and exit_argument = trap number.
   const u8* host_fault = nullptr;

@@ -11,10 +11,12 @@
 
 namespace emu {
 
-TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory)
+TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory,
+               Mapping return_stack)
     : engine_(engine),
       config_(config),
       frame_memory_(std::move(frame_memory)),
+      return_stack_(std::move(return_stack)),
       frame_(new (frame_memory_.data()) VcpuFrame),
       core_{frame_->cpu, *this, config.cpuid->features()},
       emit_table_(engine.stubs().table),
@@ -25,6 +27,8 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)) {
   frame_->self = frame_;
   frame_->owner = this;
+  frame_->return_stack_top =
+      reinterpret_cast<u64>(return_stack_.data()) + return_stack_.size_bytes() - sizeof(u64);
   for (TlbSet& set : frame_->tlb) {
     for (unsigned i = 0; i < kTlbEntries; ++i) {
       set.read_tag[i] = set.write_tag[i] = kTlbInvalidTag;
@@ -46,7 +50,10 @@ Result<std::unique_ptr<TcgCpu>> TcgCpu::create(TcgEngine& engine, const VCpuConf
   EMU_CHECK(config.cpuid != nullptr);
   Result<Mapping> memory = Mapping::anonymous(sizeof(VcpuFrame));
   if (!memory) return memory.error();
-  return std::unique_ptr<TcgCpu>(new TcgCpu(engine, config, *std::move(memory)));
+  Result<Mapping> return_stack = make_return_stack();
+  if (!return_stack) return return_stack.error();
+  return std::unique_ptr<TcgCpu>(
+      new TcgCpu(engine, config, *std::move(memory), *std::move(return_stack)));
 }
 
 TcgCpu::~TcgCpu() {
@@ -249,10 +256,13 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
     lock.lock();
   }
   emit_table_ = engine_.stubs().table;
-  if (jump_slot_ > kJumpCacheSlots) jump_slot_ = engine_.jump_slot(mode_.packed());
-  emit_table_.indirect_exit = jump_slot_ < kJumpCacheSlots && !mode_.single_step
-                                  ? engine_.stubs().indirect_exit[jump_slot_]
-                                  : engine_.stubs().table.loop_exit;
+  find_jump_slot();
+  if (jump_slot_ < kJumpCacheSlots && !mode_.single_step && engine_.options().jump_cache) {
+    emit_table_.indirect_exit = engine_.stubs().indirect_exit[jump_slot_];
+    emit_table_.jump_slot = jump_slot_;
+  } else {
+    emit_table_.indirect_exit = engine_.stubs().table.loop_exit;
+  }
   emitter_->emit(guest_block_, cache.code().next(), cache.next_exit_id(), emitted_);
   if (engine_.options().dump_block != 0 && engine_.options().dump_block == key.rip) {
     fmt::print(stderr, "{}", describe_translation(guest_block_, emitted_, cache.code().next()));

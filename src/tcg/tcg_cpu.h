@@ -136,12 +136,14 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Called in the signal handler: where to continue for a fault at `pc`, or nullptr if the PC is
   // not in generated code. Sets exit_address/exit_argument.
   [[nodiscard]] const u8* redirect_host_fault(const u8* pc, u32 trap) noexcept;
+  // Called there first: the new RSP if a call at `pc` ran over the return stack, else 0.
+  [[nodiscard]] u64 empty_return_stack(const u8* pc, u64 fault_address) const noexcept;
 
  private:
   // What the scalar loop wants from run().
   enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests };
 
-  TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory);
+  TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory, Mapping return_stack);
 
   // Scalar parts.
   Service loop() noexcept;
@@ -157,6 +159,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void run_block(const TranslatedBlock& block) noexcept;
   bool fill_exec(u64 linear, unsigned index) noexcept;
   void cache_jump(const TranslatedBlock& block) noexcept;
+  void find_jump_slot() noexcept;
   TlbInfo* resolve(u64 linear, unsigned set, bool write, bool implicit, Fault& fault) noexcept;
   void install(TlbInfo& entry, unsigned set, unsigned index) noexcept;
   const FlatRange* find_range(u64 phys) noexcept;
@@ -192,6 +195,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   TcgEngine& engine_;
   VCpuConfig config_;
   Mapping frame_memory_;
+  Mapping return_stack_;  // a guard page at the lower end
   VcpuFrame* frame_;
   CpuCore core_;
   StubTable emit_table_;
@@ -214,6 +218,12 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool fetch_uncached_ = false;  // the code is not in RAM
   u32 link_id_ = 0;
   unsigned jump_slot_ = kJumpCacheSlots + 1;
+  // Jump-cache slots of modes seen lately, by a hash of the mode.
+  struct KnownSlot {
+    u32 mode = ~0u;
+    u32 slot = 0;
+  };
+  KnownSlot known_slots_[64];
   bool host_memory_failed_ = false;
   u64 debug_pending_ = 0;  // DR6 bits of data breakpoints hit by the running instruction
   // What commit_write has to do: copy the bounce slot out (if any) and mark pages as written.

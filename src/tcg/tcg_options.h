@@ -13,6 +13,7 @@ struct TcgOptions {
   unsigned max_block_instructions = 64;
   bool chain = true;         // link direct exits
   bool jump_cache = true;    // look indirect jumps up in generated code
+  bool pair_returns = true;  // guest calls and returns use the host's return prediction
   bool share_checks = true;  // one check for several accesses
   bool dead_flags = true;    // skip saving flags that nobody reads
   bool one_instruction_blocks = false;
