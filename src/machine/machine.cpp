@@ -8,6 +8,7 @@
 
 #include "block/open_disk.h"
 #include "machine/boot/board_setup.h"
+#include "machine/boot/text_screen.h"
 #include "tcg/tcg_accelerator.h"
 
 namespace emu {
@@ -87,7 +88,12 @@ Result<void> Machine::open_drives() {
 }
 
 Result<void> Machine::load_firmware() {
-  if (!config_.linux_boot.kernel.empty()) return {};
+  if (!config_.linux_boot.kernel.empty()) {
+    auto vga_bios = Firmware::find_vga_bios(config_.vga_firmware);
+    if (!vga_bios) return vga_bios.error();
+    firmware_.vga_bios = std::move(*vga_bios);
+    return {};
+  }
   auto firmware = Firmware::find(config_.firmware, config_.vga_firmware);
   if (!firmware) return firmware.error();
   firmware_ = std::move(*firmware);
@@ -146,6 +152,10 @@ Result<void> Machine::reset_state() {
   if (direct) {
     configure_board(pc_->map().ports());
     place_tables(pc_->map().memory(), config_.memory_bytes, config_.cpus);
+    if (const auto font = find_text_font(firmware_.vga_bios); !font.empty()) {
+      set_text_mode(pc_->map().ports(), pc_->map().memory(), font);
+      boot->announce_text_mode();
+    }
     for (const BootChunk& chunk : boot->chunks) {
       pc_->map().memory().write(chunk.address, chunk.bytes);
     }

@@ -39,15 +39,21 @@ Result<Firmware> Firmware::find(const std::string& bios_path, const std::string&
                 bios->size());
   }
   out.bios = std::move(*bios);
-  const std::string vga = vga_path.empty() ? find_file("vgabios-stdvga.bin") : vga_path;
-  if (vga.empty()) return out;
+  auto vga_bios = find_vga_bios(vga_path);
+  if (!vga_bios) return vga_bios.error();
+  out.vga_bios = std::move(*vga_bios);
+  return out;
+}
+
+Result<std::vector<u8>> Firmware::find_vga_bios(const std::string& path) {
+  const std::string vga = path.empty() ? find_file("vgabios-stdvga.bin") : path;
+  if (vga.empty()) return std::vector<u8>{};
   auto vga_bios = read_file(vga, kMaxFirmwareBytes);
   if (!vga_bios) return vga_bios.error();
   if (vga_bios->size() < 3 || (*vga_bios)[0] != 0x55 || (*vga_bios)[1] != 0xaa) {
     return fail("--vga-firmware {} is no option ROM: it does not start with 55h AAh", vga);
   }
-  out.vga_bios = std::move(*vga_bios);
-  return out;
+  return std::move(*vga_bios);
 }
 
 }  // namespace emu

@@ -18,6 +18,9 @@ struct Firmware {
   // install; unreadable or unfit files.
   [[nodiscard]] static Result<Firmware> find(const std::string& bios_path,
                                              const std::string& vga_path);
+
+  // The video BIOS alone; empty if there is none and no path asks for one.
+  [[nodiscard]] static Result<std::vector<u8>> find_vga_bios(const std::string& path);
 };
 
 }  // namespace emu

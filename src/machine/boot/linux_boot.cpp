@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "machine/boot/e820.h"
+#include "machine/boot/text_screen.h"
 
 namespace emu {
 namespace {
@@ -145,6 +146,12 @@ Result<LinuxBoot> LinuxBoot::prepare(const LinuxBootConfig& config, const Memory
   out.chunks.push_back({image->load_address, {kernel.begin(), kernel.end()}});
   if (!initrd->bytes.empty()) out.chunks.push_back(std::move(*initrd));
   return out;
+}
+
+void LinuxBoot::announce_text_mode() {
+  for (BootChunk& chunk : chunks) {
+    if (chunk.address == kBootParams) describe_text_mode(chunk.bytes);
+  }
 }
 
 void LinuxBoot::enter(CpuState& state) const {

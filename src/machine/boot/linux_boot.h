@@ -32,6 +32,9 @@ struct LinuxBoot {
   [[nodiscard]] static Result<LinuxBoot> prepare(const LinuxBootConfig& config,
                                                  const MemoryLayout& memory, u64 rsdp_address);
 
+  // Tells the kernel that the screen is in the text mode of text_screen.h.
+  void announce_text_mode();
+
   // Sets the boot processor, which was just reset, to the kernel's entry point.
   void enter(CpuState& state) const;
 };
