@@ -66,6 +66,7 @@ void xsave_import(u8* standard, const u8* area, u64 requested) noexcept;
 // Writes the components `requested` of `standard` to `area` as XSAVE (`compacted` false) or XSAVEC
 // does; bytes outside them are untouched.
 void xsave_export(const u8* standard, u8* area, u64 requested, bool compacted) noexcept;
+// The bytes of a component whose XSTATE_BV bit is clear in `standard` have no meaning.
 // Initial configuration of all components (FCW 37Fh, MXCSR 1F80h, XSTATE_BV 0).
 void xsave_reset(u8* standard) noexcept;
 

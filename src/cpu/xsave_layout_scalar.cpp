@@ -10,37 +10,13 @@ constexpr unsigned kFirstExtended = 2;
 constexpr unsigned kComponents = 10;
 constexpr unsigned kXmmEnd = 416;
 
-// A loop the compiler may not turn into memcpy, which could use vector registers.
-void copy_bytes(u8* to, const u8* from, unsigned count) {
-  for (unsigned i = 0; i < count; ++i) {
-    to[i] = from[i];
-    asm volatile("" ::: "memory");
-  }
+// String instructions: the library's functions may use vector registers.
+void copy_bytes(u8* to, const u8* from, u64 count) {
+  asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 }
 
-void zero_bytes(u8* to, unsigned count) {
-  for (unsigned i = 0; i < count; ++i) {
-    to[i] = 0;
-    asm volatile("" ::: "memory");
-  }
-}
-
-u64 load64(const u8* p) {
-  u64 value = 0;
-  for (unsigned i = 0; i < 8; ++i) value |= u64{p[i]} << (8 * i);
-  return value;
-}
-
-void store64(u8* p, u64 value) {
-  for (unsigned i = 0; i < 8; ++i) p[i] = static_cast<u8>(value >> (8 * i));
-}
-
-u32 load32(const u8* p) {
-  return p[0] | u32{p[1]} << 8 | u32{p[2]} << 16 | u32{p[3]} << 24;
-}
-
-void store32(u8* p, u32 value) {
-  for (unsigned i = 0; i < 4; ++i) p[i] = static_cast<u8>(value >> (8 * i));
+void zero_bytes(u8* to, u64 count) {
+  asm volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(0) : "memory");
 }
 
 // x87: FCW..FDS, ST0-ST7. MXCSR sits in between and belongs to SSE.
@@ -66,11 +42,12 @@ struct Area {
   }
 };
 
-void import_component(u8* standard, const Area& area, unsigned index) {
+// `was_in_use`: the component did not have its initial value, which is all zeros, so far.
+void import_component(u8* standard, const Area& area, unsigned index, bool was_in_use) {
   const XsaveComponent c = xsave_component(index);
   if (bit(area.present, index)) {
     copy_bytes(standard + c.offset, area.bytes + area.offset(index), c.size);
-  } else {
+  } else if (was_in_use) {
     zero_bytes(standard + c.offset, c.size);
   }
 }
@@ -88,10 +65,25 @@ void import_sse(u8* standard, const Area& area, u64 requested) {
   // with SSE, from the area or to its initial value (SDM vol. 1 13.8.1, 13.8.2).
   if (!area.compacted()) {
     if ((requested & (kXcr0Sse | kXcr0Avx)) != 0) {
-      store32(standard + kFxMxcsr, load32(area.bytes + kFxMxcsr));
+      store_le<u32>(standard + kFxMxcsr, load_le<u32>(area.bytes + kFxMxcsr));
     }
   } else if ((requested & kXcr0Sse) != 0) {
-    store32(standard + kFxMxcsr, present ? load32(area.bytes + kFxMxcsr) : kMxcsrReset);
+    store_le<u32>(standard + kFxMxcsr, present ? load_le<u32>(area.bytes + kFxMxcsr) : kMxcsrReset);
+  }
+}
+
+// x87 and XMM registers; a component that is not in use is written with its initial values,
+// whatever stale bytes `standard` holds (XSAVEOPT leaves them there).
+void export_legacy(const u8* standard, u8* area, u64 written, u64 in_use) {
+  if ((written & in_use & kXcr0X87) != 0) {
+    copy_x87(area, standard);
+  } else if ((written & kXcr0X87) != 0) {
+    reset_x87(area);
+  }
+  if ((written & in_use & kXcr0Sse) != 0) {
+    copy_bytes(area + kFxXmm0, standard + kFxXmm0, kXmmEnd - kFxXmm0);
+  } else if ((written & kXcr0Sse) != 0) {
+    zero_bytes(area + kFxXmm0, kXmmEnd - kFxXmm0);
   }
 }
 
@@ -123,12 +115,12 @@ Fault check_mxcsr(u32 mxcsr) noexcept {
 }
 
 Fault check_xrstor(const u8* area, u64 xcr0, u64 requested, bool supervisor_form) noexcept {
-  const u64 present = load64(area + kXstateBv);
-  const u64 xcomp = load64(area + kXcompBv);
+  const u64 present = load_le<u64>(area + kXstateBv);
+  const u64 xcomp = load_le<u64>(area + kXcompBv);
   const bool compacted = (xcomp & kXcompBvCompacted) != 0;
   u64 reserved = 0;
   for (unsigned i = kXcompBv + 8; i < kXsaveLegacyAndHeaderBytes; i += 8) {
-    if (compacted || i < kXcompBv + 16) reserved |= load64(area + i);
+    if (compacted || i < kXcompBv + 16) reserved |= load_le<u64>(area + i);
   }
   if (reserved != 0 || (supervisor_form && !compacted)) return Fault::gp();
   if (!compacted && (xcomp != 0 || (present & ~xcr0) != 0)) return Fault::gp();
@@ -138,11 +130,11 @@ Fault check_xrstor(const u8* area, u64 xcr0, u64 requested, bool supervisor_form
   }
   const bool loads_mxcsr =
       compacted ? (requested & present & kXcr0Sse) != 0 : (requested & (kXcr0Sse | kXcr0Avx)) != 0;
-  return loads_mxcsr ? check_mxcsr(load32(area + kFxMxcsr)) : Fault::none();
+  return loads_mxcsr ? check_mxcsr(load_le<u32>(area + kFxMxcsr)) : Fault::none();
 }
 
 void xsave_import(u8* standard, const u8* area, u64 requested) noexcept {
-  const Area in{area, load64(area + kXstateBv), load64(area + kXcompBv)};
+  const Area in{area, load_le<u64>(area + kXstateBv), load_le<u64>(area + kXcompBv)};
   if ((requested & kXcr0X87) != 0) {
     if ((in.present & kXcr0X87) != 0) {
       copy_x87(standard, area);
@@ -151,44 +143,44 @@ void xsave_import(u8* standard, const u8* area, u64 requested) noexcept {
     }
   }
   import_sse(standard, in, requested);
+  const u64 old = load_le<u64>(standard + kXstateBv);
   for (unsigned i = kFirstExtended; i < kComponents; ++i) {
-    if (bit(requested, i)) import_component(standard, in, i);
+    if (bit(requested, i)) import_component(standard, in, i, bit(old, i));
   }
-  const u64 old = load64(standard + kXstateBv);
-  store64(standard + kXstateBv, (old & ~requested) | (in.present & requested));
+  store_le<u64>(standard + kXstateBv, (old & ~requested) | (in.present & requested));
 }
 
 void xsave_export(const u8* standard, u8* area, u64 requested, bool compacted) noexcept {
-  const u64 in_use = load64(standard + kXstateBv);
-  // XSAVEC leaves components in their initial configuration out; XSAVE writes them
-  // (SDM 13.7, 13.10).
+  const u64 in_use = load_le<u64>(standard + kXstateBv);
+  // XSAVEC leaves components in their initial configuration out; XSAVE writes them (13.7, 13.10).
   const u64 written = compacted ? requested & in_use : requested;
-  if ((written & kXcr0X87) != 0) copy_x87(area, standard);
-  if ((written & kXcr0Sse) != 0) {
-    copy_bytes(area + kFxXmm0, standard + kFxXmm0, kXmmEnd - kFxXmm0);
-  }
+  export_legacy(standard, area, written, in_use);
   if ((compacted ? written & kXcr0Sse : requested & (kXcr0Sse | kXcr0Avx)) != 0) {
-    store32(area + kFxMxcsr, load32(standard + kFxMxcsr));
-    store32(area + kFxMxcsrMask, kMxcsrMask);
+    store_le<u32>(area + kFxMxcsr, load_le<u32>(standard + kFxMxcsr));
+    store_le<u32>(area + kFxMxcsrMask, kMxcsrMask);
   }
   const u64 xcomp = compacted ? requested | kXcompBvCompacted : 0;
   for (unsigned i = kFirstExtended; i < kComponents; ++i) {
     if (!bit(written, i)) continue;
     const XsaveComponent c = xsave_component(i);
-    const u32 offset = compacted ? xsave_compacted_offset(xcomp, i) : c.offset;
-    copy_bytes(area + offset, standard + c.offset, c.size);
+    u8* to = area + (compacted ? xsave_compacted_offset(xcomp, i) : c.offset);
+    if (bit(in_use, i)) {
+      copy_bytes(to, standard + c.offset, c.size);
+    } else {
+      zero_bytes(to, c.size);
+    }
   }
-  const u64 old = load64(area + kXstateBv);
-  store64(area + kXstateBv,
-          compacted ? requested & in_use : (old & ~requested) | (requested & in_use));
-  if (compacted) store64(area + kXcompBv, xcomp);
+  const u64 old = load_le<u64>(area + kXstateBv);
+  store_le<u64>(area + kXstateBv,
+                compacted ? requested & in_use : (old & ~requested) | (requested & in_use));
+  if (compacted) store_le<u64>(area + kXcompBv, xcomp);
 }
 
 void xsave_reset(u8* standard) noexcept {
   zero_bytes(standard, kXsaveBytes);
   reset_x87(standard);
-  store32(standard + kFxMxcsr, kMxcsrReset);
-  store32(standard + kFxMxcsrMask, kMxcsrMask);
+  store_le<u32>(standard + kFxMxcsr, kMxcsrReset);
+  store_le<u32>(standard + kFxMxcsrMask, kMxcsrMask);
 }
 
 }  // namespace emu

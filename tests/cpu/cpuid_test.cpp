@@ -196,12 +196,26 @@ TEST(Xsave, ImportOfAbsentComponentsInitializes) {
   Area standard;
   std::memset(standard.bytes, 0xaa, kXsaveBytes);
   std::memset(standard.bytes + kXsaveHeader, 0, 64);
+  store_le<u64>(standard.bytes + kXstateBv, 7);
   store_le<u32>(area.bytes + kFxMxcsr, kMxcsrReset);
   xsave_import(standard.bytes, area.bytes, kXcr0X87 | kXcr0Avx);
   EXPECT_EQ(load_le<u16>(standard.bytes + kFxFcw), kFcwReset);
   EXPECT_EQ(standard.bytes[576], 0);
   EXPECT_EQ(standard.bytes[kFxXmm0], 0xaa);
   EXPECT_EQ(load_le<u32>(standard.bytes + kFxMxcsr), kMxcsrReset);  // AVX loads MXCSR too
+}
+
+TEST(Xsave, ExportOfUnusedComponentsWritesInitialValues) {  // SDM vol. 1 13.7
+  Area standard;
+  std::memset(standard.bytes, 0xaa, kXsaveBytes);
+  std::memset(standard.bytes + kXsaveHeader, 0, 64);  // nothing in use: the bytes are stale
+  Area area;
+  std::memset(area.bytes, 0xbb, kXsaveBytes);
+  xsave_export(standard.bytes, area.bytes, kXcr0X87 | kXcr0Avx, false);
+  EXPECT_EQ(load_le<u16>(area.bytes + kFxFcw), kFcwReset);
+  EXPECT_EQ(area.bytes[576], 0);
+  EXPECT_EQ(area.bytes[kFxXmm0], 0xbb);
+  EXPECT_EQ(load_le<u64>(area.bytes + kXstateBv) & 7, 2u);  // the bit of SSE was not asked for
 }
 
 TEST(Xsave, XrstorChecks) {  // SDM vol. 1 13.8.1, 13.8.2
