@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Everything a user or a guest can get wrong: each must end in one clear sentence that names the
+# thing, exit status 1 (the host refused) or 2 (the command line), and no file changed.
+# Usage: bad_input.py EMULATOR [NAME...], or bad_input.py --list.
+# Exit status 77: the emulator is missing, or the one test named cannot run here.
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+EMULATOR = [sys.argv[1], "--accel=tcg"]
+QUIET = ["-nographic", "-q"]
+SECONDS = 120
+
+
+def run(*arguments, seconds=SECONDS):
+    """(exit status, what it said). A hang is an exception."""
+    done = subprocess.run(EMULATOR + QUIET + list(arguments), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def refuses(arguments, status, *words, untouched=None):
+    before = untouched.read_bytes() if untouched else None
+    got, said = run(*map(str, arguments))
+    assert got == status, f"exit status {got} instead of {status}: {said}"
+    sentence = next((line for line in said.splitlines() if line.startswith("emu: ")), None)
+    assert sentence, f"no sentence from emu: {said!r}"
+    for word in words:
+        assert word.lower() in said.lower(), f"says nothing of {word!r}: {said}"
+    if untouched:
+        assert untouched.read_bytes() == before, f"{untouched} was changed"
+
+
+def qcow2(folder, name="disk.qcow2", size="8M"):
+    path = folder / name
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), size], check=True)
+    return path
+
+
+def patched(folder, offset, data):
+    """A qcow2 image with bytes of its header replaced."""
+    path = qcow2(folder, "patched.qcow2")
+    content = bytearray(path.read_bytes())
+    content[offset:offset + len(data)] = data
+    path.write_bytes(content)
+    return path
+
+
+def boot_sector(folder, code):
+    """A 1 MiB raw disk whose boot sector runs `code`."""
+    path = folder / "sector.img"
+    path.write_bytes(code.ljust(510, b"\0") + b"\x55\xaa" + bytes(1024 * 1024 - 512))
+    return path
+
+
+def survives(folder, code, seconds=8, extra=()):
+    """The guest does what it likes; the process must neither crash nor ignore SIGTERM."""
+    disk = boot_sector(folder, code)
+    process = subprocess.Popen(EMULATOR + QUIET + ["-m", "32", *extra, str(disk)], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode in (0, 1, 128 + signal.SIGTERM), \
+        f"status {process.returncode}: {said.decode('utf-8', 'replace')[-2000:]}"
+    return process.returncode, said.decode("utf-8", "replace")
+
+
+# --- the user's mistakes ---
+
+def test_missing_image(folder):
+    refuses([folder / "nothing.qcow2"], 1, "nothing.qcow2")
+
+
+def test_empty_image(folder):
+    path = folder / "empty.img"
+    path.touch()
+    refuses([path], 1, "empty", untouched=path)
+
+
+def test_image_is_a_folder(folder):
+    refuses([folder], 1, str(folder.name))
+
+
+def test_unrecognised_images(folder):
+    for name, content, word in (("notes.img", b"Dear diary,\n" * 50, "notes.img"),
+                                ("disk.vmdk", b"KDMV" + bytes(2044), "vmdk"),
+                                ("disk.gz", b"\x1f\x8b\x08\x00" + bytes(2044), "gz")):
+        path = folder / name
+        path.write_bytes(content)
+        refuses([path], 1, word, untouched=path)
+
+
+def test_truncated_qcow2(folder):
+    path = qcow2(folder)
+    path.write_bytes(path.read_bytes()[:80])
+    refuses([path], 1, "disk.qcow2", untouched=path)
+
+
+def test_corrupt_qcow2_headers(folder):
+    for offset, data in ((4, struct.pack(">I", 9)),               # version
+                         (20, struct.pack(">I", 40)),             # cluster bits
+                         (24, struct.pack(">Q", 1 << 63)),        # size
+                         (32, struct.pack(">I", 9)),              # encryption
+                         (36, struct.pack(">I", 0xFFFFFFFF)),     # L1 entries
+                         (40, struct.pack(">Q", 0x123)),          # L1 offset
+                         (48, struct.pack(">Q", 1 << 60)),        # refcount table
+                         (72, struct.pack(">Q", 1 << 40))):       # incompatible features
+        path = patched(folder, offset, data)
+        refuses([path], 1, "patched.qcow2", untouched=path)
+
+
+def test_missing_backing_file(folder):
+    base = qcow2(folder, "base.qcow2")
+    top = folder / "top.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(top)],
+                   check=True)
+    base.unlink()
+    refuses([top], 1, "base.qcow2")
+
+
+def test_wrong_format_asked_for(folder):
+    path = folder / "raw.img"
+    path.write_bytes(bytes(1024 * 1024))
+    refuses(["-drive", f"file={path},format=qcow2"], 1, "raw.img", untouched=path)
+
+
+def test_image_without_permission(folder):
+    if os.geteuid() == 0:
+        return "root may open everything"
+    path = qcow2(folder)
+    path.chmod(0)
+    refuses([path], 1, "disk.qcow2", "permission")
+    return None
+
+
+def test_locked_image_names_its_holder(folder):
+    path = qcow2(folder)
+    holder = subprocess.Popen(EMULATOR + QUIET + ["-m", "32", str(path)], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            status, said = run(str(path), "--print-config")
+            locked = subprocess.run(["qemu-img", "info", str(path)], capture_output=True)
+            if locked.returncode != 0:
+                break
+            time.sleep(0.2)
+        refuses([path], 1, str(holder.pid))
+    finally:
+        holder.terminate()
+        assert holder.wait(SECONDS) in (0, 128 + signal.SIGTERM)
+
+
+def test_usage_mistakes(folder):
+    for arguments, word in ((["--colour=red"], "colour"), (["-m", "abc"], "abc"), (["-m", "-5"], "-5"),
+                            (["-smp", "0"], "0"), (["-smp", "100000"], "100000"), (["-smp", "two"], "two"),
+                            (["--accel=fast"], "fast"), (["-boot", "z"], "z"), (["-m"], "-m"),
+                            (["-drive", "fil=x"], "fil"), (["--rtc", "base=yesterday"], "yesterday")):
+        refuses(arguments, 2, word)
+
+
+def test_more_memory_than_the_host_has(folder):
+    status, said = run("-m", "1000G", str(qcow2(folder)))
+    assert status in (1, 2) and "emu: " in said, said
+
+
+def test_kernel_that_is_none(folder):
+    path = folder / "kernel"
+    path.write_bytes(b"not a kernel" * 1000)
+    refuses(["-kernel", path], 1, "kernel")
+    refuses(["-kernel", folder / "nowhere"], 1, "nowhere")
+    path.write_bytes(b"")
+    refuses(["-kernel", path], 1, "kernel")
+
+
+def test_missing_firmware(folder):
+    refuses(["--firmware", folder / "bios.bin", qcow2(folder)], 1, "bios.bin")
+
+
+def test_kvm_is_not_faked(folder):
+    done = subprocess.run([sys.argv[1], "--accel=kvm", *QUIET, str(qcow2(folder))], capture_output=True,
+                          text=True, timeout=SECONDS)
+    assert done.returncode in (1, 2) and "kvm" in done.stderr.lower(), done
+
+
+# --- the guest's mistakes ---
+
+CLI = b"\xfa"
+# lgdt/lidt of nothing, protected mode, then a fault that has no handler
+TRIPLE_FAULT = CLI + bytes.fromhex("31c08ed80f011e2a7c0f20c00c010f22c00f0b") + bytes(64)
+
+
+def test_triple_fault_resets_or_exits(folder):
+    status, said = survives(folder, TRIPLE_FAULT, seconds=60, extra=("-no-reboot",))
+    assert status in (0, 1), f"did not exit: {said}"
+    survives(folder, TRIPLE_FAULT, seconds=5)
+
+
+def test_jump_to_nowhere(folder):
+    survives(folder, CLI + bytes.fromhex("eaffff00f0"))              # jmp f000:ffff
+    survives(folder, CLI + bytes.fromhex("ea000000a0"))              # into video memory
+    survives(folder, CLI + bytes.fromhex("6631e4bcfeff9d6a00ebfc"))  # odd stack, pushes for ever
+
+
+def test_every_port(folder):
+    # 1: xor dx,dx; 2: in al,dx; out dx,al (then ax, eax); inc dx; jnz 2; hlt
+    for access in ("eceeefed66ed66ef", "b0ffee", "b8a5a5ef", "66b8ffffffff66ef"):
+        loop = bytes.fromhex(access) + b"\x42"
+        back = 256 - (len(loop) + 2)
+        survives(folder, CLI + b"\x31\xd2" + loop + b"\x75" + bytes([back]) + b"\xf4")
+
+
+def test_every_msr(folder):
+    # IVT[13] -> a handler that skips the two-byte instruction; then rdmsr and wrmsr of 64 Ki MSRs from
+    # 0, C0000000h and C0010000h.
+    code = bytearray(CLI)
+    code += bytes.fromhex("31c08ed88ed0bc007bc70634000 07dc70636000000".replace(" ", ""))
+    for base in (0, 0xC0000000, 0xC0010000, 0x40000000):
+        code += b"\x66\xb9" + struct.pack("<I", base)
+        loop = bytes.fromhex("0f320f30 6631c0 6631d2 0f30 66f7d0 66f7d2 0f30 6641 6681f9".replace(" ", ""))
+        loop += struct.pack("<I", base + 0x2000)
+        code += loop + b"\x75" + bytes([256 - (len(loop) + 2)])
+    code += b"\xf4\xeb\xfd"
+    sector = bytes(code).ljust(256, b"\x90") + bytes.fromhex("5589e5834602025dcf")
+    survives(folder, sector, seconds=20)
+
+
+def test_signals_stop_cleanly_and_keep_the_disk(folder):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        disk = boot_sector(folder, CLI + b"\xeb\xfe")
+        process = subprocess.Popen(EMULATOR + QUIET + ["-m", "32", str(disk)], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(2)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode in (0, 128 + number), (number, process.returncode, said)
+
+
+def main():
+    tests = {n[5:]: f for n, f in globals().items() if n.startswith("test_")}
+    if sys.argv[1] == "--list":
+        print("\n".join(tests))
+        return 0
+    if not pathlib.Path(sys.argv[1]).is_file():
+        print(f"bad_input: skipped, {sys.argv[1]} is missing")
+        return 77
+    failures = 0
+    for name in sys.argv[2:] or tests:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                note = tests[name](pathlib.Path(folder))
+                print(f"{name}: {'skipped, ' + note if note else 'as expected'}", flush=True)
+                if note and len(sys.argv) == 3:
+                    return 77
+            except (AssertionError, subprocess.TimeoutExpired) as problem:
+                failures += 1
+                print(f"{name}: FAILED: {problem}", flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
