@@ -70,14 +70,21 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
   block_ = &block;
   mode_ = block.mode;
   first_exit_id_ = first_exit_id;
+  flags_ = FlagPlace::kHost;
+  recipe_ = {};
   // SAFETY: an address used as a number.
   as_.reset(out.code, __builtin_bit_cast(u64, host_address));
   for (const GuestInstruction& g : block.instructions) {
     current_ = &g;
     add_map_entry(g);
+    prepare_flags(g);
     emit_instruction(g);
+    finish_flags(g);
   }
-  if (current_ != nullptr && !current_->ends_block) exit_direct(block.next_rip);
+  if (current_ != nullptr && !current_->ends_block) {
+    settle_flags_at_exit(*current_);
+    exit_direct(block.next_rip);
+  }
   emit_cold_parts();
 }
 

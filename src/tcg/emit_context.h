@@ -37,6 +37,33 @@ struct Access {
   bool masked = false;          // a miss is handled element by element (emit_masked.cpp)
 };
 
+// Where the guest's live status flags are at a point of the block.
+enum class FlagPlace : u8 {
+  kHost,    // in host flags
+  kRecipe,  // host flags are free; the recipe makes them again
+  kFrame,   // host flags are free; saved in frame.spill[7]
+};
+
+// How to make the flags of an earlier instruction again from registers that still hold its operands
+// or result. Flags that were undefined may come out differently.
+struct FlagRecipe {
+  enum class Kind : u8 {
+    kNone,
+    kRepeat,  // emit the comparison again
+    kTest,    // AND, OR, XOR: flags depend on the result only
+    kAdd,     // the result minus `other` or `imm`, plus it again
+    kSub,     // the result plus `other` or `imm`, compared with it
+  };
+  Kind kind = Kind::kNone;
+  u8 reg = kNoRegister;    // host register of the result
+  u8 other = kNoRegister;  // host register of the second operand, or an immediate
+  u8 size = 8;
+  i32 imm = 0;
+  i32 bias = 0;  // the result is reg + bias by now (the stack pointer moves on)
+  u16 uses = 0;  // guest registers that must not change
+  const GuestInstruction* guest = nullptr;
+};
+
 class EmitContext {
  public:
   EmitContext(const StubTable& stubs, const TcgOptions& options)
@@ -57,8 +84,17 @@ class EmitContext {
   // emit_operands.cpp: registers and flags
   [[nodiscard]] HostReg host_register(u8 guest, HostReg scratch);  // loads it if it is in the frame
   void write_register(u8 guest, HostReg from, unsigned size);  // with x86 rules for partial writes
-  void save_flags();
-  void restore_flags();
+  void save_flags();                                           // to the frame; uses kT2
+  void restore_flags();                                        // from the frame; uses kT2
+
+  // emit_flags.cpp: live flags across inline checks
+  void prepare_flags(const GuestInstruction& g);
+  void finish_flags(const GuestInstruction& g);
+  void free_flags(const GuestInstruction& g);  // host flags may be changed after this
+  void settle_flags();                         // the guest's flags are in host flags; uses kT2
+  void settle_flags_at_exit(const GuestInstruction& g);
+  void make_flags(FlagPlace place, const FlagRecipe& recipe);
+  [[nodiscard]] bool must_settle(const GuestInstruction& g) const;
   [[nodiscard]] bool flags_needed(const GuestInstruction& g) const {
     return g.flags_live_before != 0 || !options_.dead_flags;
   }
@@ -72,7 +108,7 @@ class EmitContext {
   void truncate_offset(unsigned address_bytes);         // kT0
   // kT0: offset -> linear address, with the segment's checks if it needs any. Changes host flags
   // (not with `size` 0: no check). Uses kT1 and kT2.
-  void to_linear(const GuestInstruction& g, u8 segment, unsigned size, bool write, bool saved);
+  void to_linear(const GuestInstruction& g, u8 segment, unsigned size, bool write, FlagPlace place);
   void add_segment_base(u8 segment);
   [[nodiscard]] bool needs_limit_check(u8 segment) const;
   void begin_access(const GuestInstruction& g, const Access& access);
@@ -171,7 +207,8 @@ class EmitContext {
   struct ColdPart {
     enum class Kind : u8 { kAccess, kMasked, kSegment, kExit, kPoll };
     Kind kind = Kind::kAccess;
-    bool restore_flags = false;
+    FlagPlace flags = FlagPlace::kHost;
+    FlagRecipe recipe;
     bool write = false;
     bool partial = false;
     u32 from = 0;    // rel32 field that leads here (kAccess, kSegment)
@@ -197,6 +234,9 @@ class EmitContext {
   u32 first_exit_id_ = 0;
   std::vector<ColdPart> cold_;
   std::size_t open_access_ = 0;  // index in cold_
+  FlagPlace flags_ = FlagPlace::kHost;
+  FlagRecipe recipe_;
+  bool settle_in_access_ = false;  // begin_access() puts the flags back after its check
   std::bitset<ZYDIS_MNEMONIC_MAX_VALUE + 1> logged_;
 };
 

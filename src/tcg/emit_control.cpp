@@ -73,8 +73,12 @@ void EmitContext::load_target(const GuestInstruction& g) {
 }
 
 void EmitContext::emit_jump(const GuestInstruction& g) {
-  if (g.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) return exit_direct(direct_target(g));
+  if (g.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    settle_flags_at_exit(g);
+    return exit_direct(direct_target(g));
+  }
   load_target(g);
+  settle_flags_at_exit(g);
   emit_indirect_exit();
 }
 
@@ -96,6 +100,7 @@ void EmitContext::emit_call(const GuestInstruction& g) {
   }
   adjust_stack(-static_cast<i64>(bytes));
   end_access();
+  settle_flags_at_exit(g);
   if (direct) return call_direct(direct_target(g), back);
   as_.load(kT0, HostMem::frame(EMU_FRAME(spill[0])));
   call_indirect(back);
@@ -112,6 +117,7 @@ void EmitContext::emit_return(const GuestInstruction& g) {
   as_.load(kT0, host_operand(), bytes);
   adjust_stack(release);
   end_access();
+  settle_flags_at_exit(g);
   exit_return();
 }
 

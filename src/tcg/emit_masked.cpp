@@ -229,7 +229,10 @@ void EmitContext::emit_cold_masked(const ColdPart& part) {
   const Elements e = elements_of(g);
   const HostMem buffer = HostMem::frame(data_buffer());
   as_.patch(part.from);
-  if (flags_needed(g) && !part.restore_flags) save_flags();
+  if (flags_needed(g) && part.flags != FlagPlace::kFrame) {
+    make_flags(part.flags, part.recipe);
+    save_flags();
+  }
   as_.store(spill(kBase), kT0);
   load_mask(g, e);
   if (e.whole) {

@@ -92,7 +92,7 @@ void EmitContext::add_segment_base(u8 segment) {
 }
 
 void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size, bool write,
-                            bool saved) {
+                            FlagPlace place) {
   if (size != 0 && needs_limit_check(segment)) {
     const i32 limit =
         (write ? EMU_FRAME(segment_write_limit) : EMU_FRAME(segment_read_limit)) + 8 * segment;
@@ -100,7 +100,8 @@ void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size
     as_.alu_load(7, kT2, HostMem::frame(limit));
     ColdPart part;
     part.kind = ColdPart::Kind::kSegment;
-    part.restore_flags = saved;
+    part.flags = place;
+    part.recipe = recipe_;
     part.from = as_.jcc_forward(7);  // above
     part.back = as_.offset();
     part.guest = &g;
@@ -119,13 +120,11 @@ void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size
 void EmitContext::begin_access(const GuestInstruction& g, const Access& access) {
   const unsigned size = access.size;
   EMU_CHECK(size >= 1 && size <= 64);
-  const bool save = flags_needed(g) && !access.flags_in_frame;
   const bool inline_check = mode_.always_slow == 0;
   const bool checks_limit = !access.linear && needs_limit_check(access.segment);
-  const bool save_here = save && (inline_check || checks_limit);
-  if (save_here) save_flags();
-  const bool saved = save_here || access.flags_in_frame;
-  if (!access.linear) to_linear(g, access.segment, size, access.write, saved);
+  if (!access.flags_in_frame && (inline_check || checks_limit)) free_flags(g);
+  const FlagPlace place = access.flags_in_frame ? FlagPlace::kFrame : flags_;
+  if (!access.linear) to_linear(g, access.segment, size, access.write, place);
   AccessInfo info;
   info.size = size & 0xff;
   info.read = access.read;
@@ -153,12 +152,14 @@ void EmitContext::begin_access(const GuestInstruction& g, const Access& access) 
     as_.alu_imm(4, kT2, -4096);
     as_.alu_load(7, kT2, HostMem::frame_indexed(kT1, 3, tag));
     part.from = as_.jcc_forward(kCcNz);
-    if (save_here) restore_flags();
+    part.flags = place;
+    part.recipe = recipe_;
+    if (settle_in_access_ && !access.flags_in_frame) settle_flags();
     as_.load(kT1, HostMem::frame_indexed(kT1, 3, set + static_cast<i32>(offsetof(TlbSet, delta))));
-    part.restore_flags = saved;
   } else {
-    if (save_here) restore_flags();
-    part.restore_flags = access.flags_in_frame;
+    if (settle_in_access_ && !access.flags_in_frame) settle_flags();
+    part.flags = access.flags_in_frame ? FlagPlace::kFrame : flags_;
+    part.recipe = recipe_;
     part.from = as_.jmp_forward();
   }
   part.back = as_.offset();
@@ -172,7 +173,7 @@ void EmitContext::end_access() {
 
 void EmitContext::emit_cold_access(const ColdPart& part) {
   as_.patch(part.from);
-  if (part.restore_flags) restore_flags();
+  make_flags(part.flags, part.recipe);
   emit_slow_access(part);
 }
 
@@ -188,7 +189,7 @@ void EmitContext::emit_slow_access(const ColdPart& part) {
 
 void EmitContext::emit_cold_segment(const ColdPart& part) {
   as_.patch(part.from);
-  if (part.restore_flags) restore_flags();
+  make_flags(part.flags, part.recipe);
   // SAFETY: an address used as a number; the block owns the object.
   as_.mov_imm(kT1, __builtin_bit_cast(u64, part.call));
   as_.call_to(stubs_.call_system);
@@ -215,6 +216,7 @@ void EmitContext::load_stack_offset(i64 displacement) {
 }
 
 void EmitContext::adjust_stack(i64 displacement) {
+  if (recipe_.reg == kHostRegister[kRsp]) recipe_.bias -= static_cast<i32>(displacement);
   const u8 sp = kHostRegister[kRsp];
   const unsigned bytes = stack_bytes();
   const HostMem sum = HostMem::at(sp, static_cast<i32>(displacement));

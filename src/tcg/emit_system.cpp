@@ -226,12 +226,11 @@ void EmitContext::load_system_operand(const GuestInstruction& g, const ZydisDeco
   const bool address_only =
       g.info.mnemonic == ZYDIS_MNEMONIC_INVLPG || op.mem.type == ZYDIS_MEMOP_TYPE_AGEN;
   if (address_only || !needs_limit_check(segment)) return add_segment_base(segment);
-  const bool save = flags_needed(g);
-  if (save) save_flags();
+  free_flags(g);
   const unsigned size = op.size / 8u;
   const bool write = (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
-  to_linear(g, segment, size < 1 ? 1 : size > 64 ? 64 : size, write, save);
-  if (save) restore_flags();
+  to_linear(g, segment, size < 1 ? 1 : size > 64 ? 64 : size, write, flags_);
+  settle_flags();
 }
 
 void EmitContext::emit_raise(u8 vector, bool has_error) {

@@ -318,6 +318,22 @@ void Host::run_emitted(std::span<const u8> bytes, TranslationMode mode, Variant 
   std::array<u8, 32> padded{};
   std::memcpy(padded.data(), bytes.data(), bytes.size());
   EMU_CHECK(decode_block({padded, {}}, kNativeCode, mode, {}, block_) == DecodeStatus::kOk);
+  run_block(variant, state);
+}
+
+void Host::run_emitted_sequence(std::span<const u8> bytes, unsigned count, TranslationMode mode,
+                                Variant variant, MachineState& state) {
+  mode.always_slow = variant == Variant::kAlwaysSlow;
+  std::vector<u8> padded(bytes.begin(), bytes.end());
+  padded.resize(padded.size() + 16);
+  DecodeLimits limits;
+  limits.max_instructions = count;
+  EMU_CHECK(decode_block({padded, {}}, kNativeCode, mode, limits, block_) == DecodeStatus::kOk);
+  run_block(variant, state);
+}
+
+void Host::run_block(Variant variant, MachineState& state) {
+  const TranslationMode mode = block_.mode;
   const unsigned table = variant == Variant::kFault ? 2 : variant == Variant::kCommit ? 1 : 0;
   // SAFETY: the block is copied to where it was made for.
   emitters_[table]->emit(block_, pointer_at<const u8*>(kEmitted), 1, out_);

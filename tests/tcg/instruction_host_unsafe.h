@@ -60,10 +60,14 @@ class Host {
   // Decodes, emits and executes.
   void run_emitted(std::span<const u8> bytes, TranslationMode mode, Variant variant,
                    MachineState& state);
+  // The same for a sequence of `count` instructions without control transfer.
+  void run_emitted_sequence(std::span<const u8> bytes, unsigned count, TranslationMode mode,
+                            Variant variant, MachineState& state);
   [[nodiscard]] const EmittedBlock& last_block() const { return out_; }
   [[nodiscard]] const GuestBlock& last_guest_block() const { return block_; }
 
  private:
+  void run_block(Variant variant, MachineState& state);
   void make_stubs();
   void load(const MachineState& state);
   void store(MachineState& state, bool emitted);
