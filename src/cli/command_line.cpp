@@ -19,7 +19,7 @@ namespace {
 struct Collected {
   std::vector<std::string> images;
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
-  std::string hd[4];
+  std::string hd[4], fd[2];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
   std::string display, screenshot, after, vga, serial, debug_console, monitor, parallel, debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
@@ -60,8 +60,11 @@ void add_disk_options(CLI::App& app, Collected& c) {
   app.add_option("--hdc", c.hd[2], "Image for the third disk")->group(group);
   app.add_option("--hdd", c.hd[3], "Image for the fourth disk")->group(group);
   app.add_option("--cdrom", c.cdrom, "ISO image for the CD-ROM drive")->group(group);
-  add_list(app, "--drive", c.drives,
-           "file=F[,format=qcow2|raw][,media=disk|cdrom][,index=N][,readonly=on][,snapshot=on]")
+  app.add_option("--fda,--floppy", c.fd[0], "Image for the first floppy drive")->group(group);
+  app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")->group(group);
+  add_list(
+      app, "--drive", c.drives,
+      "file=F[,format=qcow2|raw][,media=disk|cdrom|floppy][,index=N][,readonly=on][,snapshot=on]")
       ->group(group);
   app.add_flag("--snapshot", c.snapshot, "Forget all changes to disks at the end")->group(group);
 }
@@ -166,6 +169,30 @@ DriveConfig drive_at(const std::string& file, int position) {
   return drive;
 }
 
+// Two drives in one place, too many drives.
+Result<void> check_places(MachineConfig& config) {
+  u32 taken = 0;
+  std::size_t floppies = 0;
+  for (const DriveConfig& drive : config.drives) {
+    const bool is_floppy = drive.media == DriveMedia::kFloppy;
+    floppies += is_floppy ? 1 : 0;
+    if (is_floppy && drive.position > 1)
+      return fail("floppy {}: index is 0 (A) or 1 (B), not {}", drive.file, drive.position);
+    if (drive.position < 0 && !is_floppy) continue;
+    const u32 mask = is_floppy ? 16u << std::max(drive.position, 0) : 1u << drive.position;
+    if ((taken & mask) != 0)
+      return fail("two drives want place {}: {}", std::max(drive.position, 0), drive.file);
+    taken |= mask;
+  }
+  if (config.drives.size() - floppies > kMaxIdeDrives) {
+    return fail("{} drives are given; the two IDE channels hold four",
+                config.drives.size() - floppies);
+  }
+  // A floppy was put in to be started from, unless there is an order.
+  if (floppies != 0 && config.boot_order == MachineConfig{}.boot_order) config.boot_order = "cad";
+  return {};
+}
+
 Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
   for (int i = 0; i < 4; ++i) {
     if (!c.hd[i].empty()) config.drives.push_back(drive_at(c.hd[i], i));
@@ -186,21 +213,16 @@ Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
     drive.read_only = true;
     config.drives.push_back(drive);
   }
+  for (int i = 0; i < 2; ++i) {
+    if (c.fd[i].empty()) continue;
+    DriveConfig drive = drive_at(c.fd[i], i);
+    drive.media = DriveMedia::kFloppy;
+    config.drives.push_back(drive);
+  }
   if (c.snapshot) {
     for (DriveConfig& drive : config.drives) drive.snapshot = true;
   }
-  u32 taken = 0;
-  for (const DriveConfig& drive : config.drives) {
-    if (drive.position < 0) continue;
-    const u32 mask = 1u << drive.position;
-    if ((taken & mask) != 0)
-      return fail("two drives want place {}: {}", drive.position, drive.file);
-    taken |= mask;
-  }
-  if (config.drives.size() > kMaxIdeDrives) {
-    return fail("{} drives are given; the two IDE channels hold four", config.drives.size());
-  }
-  return {};
+  return check_places(config);
 }
 
 Result<void> interpret_words(const Collected& c, MachineConfig& config) {

@@ -23,6 +23,8 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"hdc", "", true},
     {"hdd", "", true},
     {"cdrom", "", true},
+    {"fda", "floppy", true},
+    {"fdb", "", true},
     {"drive", "", true},
     {"snapshot", "", false},
     {"boot", "boot-order", true},

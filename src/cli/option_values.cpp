@@ -51,6 +51,12 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{
     {"tcg", EngineChoice::kTcg},
 }};
 
+constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
+    {"disk", DriveMedia::kDisk},
+    {"cdrom", DriveMedia::kCdrom},
+    {"floppy", DriveMedia::kFloppy},
+}};
+
 constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 7> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
@@ -71,14 +77,14 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
     }
     drive.format = value;
   } else if (key == "if") {
-    if (value != "ide" && value != "none") {
-      return fail("{}: if={} is not built yet; use if=ide", option, value);
+    if (value != "ide" && value != "none" && value != "floppy") {
+      return fail("{}: if={} is not built yet; use if=ide or if=floppy", option, value);
     }
+    if (value == "floppy") drive.media = DriveMedia::kFloppy;
   } else if (key == "media") {
-    if (value != "disk" && value != "cdrom") {
-      return fail("{}: media is disk or cdrom, not {}", option, value);
-    }
-    drive.media = value == "cdrom" ? DriveMedia::kCdrom : DriveMedia::kDisk;
+    const DriveMedia* media = find_word(kMediaWords, value);
+    if (media == nullptr) return fail("{}: media is disk, cdrom or floppy, not {}", option, value);
+    drive.media = *media;
   } else if (key == "index") {
     const auto index = parse_number(option, value, 0, kMaxIdeDrives - 1);
     if (!index) return index.error();
@@ -215,7 +221,7 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   for (const auto& [key, value] : split_key_values(text)) {
     EMU_TRY(apply_drive_key(option, key.empty() ? "file" : key, value, drive));
   }
-  if (drive.file.empty() && drive.media == DriveMedia::kDisk) {
+  if (drive.file.empty() && drive.media != DriveMedia::kCdrom) {
     return fail("{}: file= is missing", option);
   }
   return drive;
@@ -349,7 +355,9 @@ std::string memory_text(u64 bytes) {
 
 std::string drive_text(const DriveConfig& drive) {
   std::string out = "media=";
-  out += drive.media == DriveMedia::kCdrom ? "cdrom" : "disk";
+  for (const auto& [word, media] : kMediaWords) {
+    if (media == drive.media) out += word;
+  }
   if (!drive.file.empty()) out += ",file=" + escape_commas(drive.file);
   if (!drive.format.empty()) out += ",format=" + drive.format;
   if (drive.position >= 0) out += fmt::format(",index={}", drive.position);

@@ -26,8 +26,13 @@ Result<void> check_memory(u64 memory_bytes) {
 
 DiskFormat disk_format(const DriveConfig& drive) {
   if (drive.format == "qcow2") return DiskFormat::kQcow2;
-  if (drive.format == "raw" || drive.media == DriveMedia::kCdrom) return DiskFormat::kRaw;
+  if (drive.format == "raw" || drive.media != DriveMedia::kDisk) return DiskFormat::kRaw;
   return DiskFormat::kAuto;
+}
+
+// A unless B is asked for.
+std::size_t floppy_position(const DriveConfig& drive) {
+  return drive.position == 1 ? 1 : 0;
 }
 
 }  // namespace
@@ -58,12 +63,13 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
 
 Result<void> Machine::open_drives() {
   const auto place = [this](const DriveConfig& drive) -> std::size_t {
+    if (drive.media == DriveMedia::kFloppy) return kMaxIdeDrives + floppy_position(drive);
     if (drive.position >= 0) return static_cast<std::size_t>(drive.position);
     std::size_t free = 0;
-    while (free < disks_.size() &&
+    while (free < kMaxIdeDrives &&
            (places_[free] != IdePlace::kEmpty ||
             std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
-              return d.position == static_cast<int>(free);
+              return d.media != DriveMedia::kFloppy && d.position == static_cast<int>(free);
             }))) {
       ++free;
     }
@@ -71,9 +77,10 @@ Result<void> Machine::open_drives() {
   };
   for (const DriveConfig& drive : config_.drives) {
     const std::size_t index = place(drive);
-    if (index >= disks_.size()) return fail("more than four drives; the two IDE channels are full");
+    if (index == kMaxIdeDrives && drive.media != DriveMedia::kFloppy)
+      return fail("more than four drives; the two IDE channels are full");
     const bool cdrom = drive.media == DriveMedia::kCdrom;
-    places_[index] = cdrom ? IdePlace::kCdrom : IdePlace::kDisk;
+    if (index < kMaxIdeDrives) places_[index] = cdrom ? IdePlace::kCdrom : IdePlace::kDisk;
     if (drive.file.empty()) continue;
     DiskOptions options;
     options.path = drive.file;
@@ -103,9 +110,10 @@ Result<void> Machine::load_firmware() {
 Result<void> Machine::build(const MachineStreams& streams) {
   PcHost host{lock_, io_.clock(), streams.serial};
   host.debug_console = streams.debug_console;
-  for (std::size_t i = 0; i < disks_.size(); ++i) {
+  for (std::size_t i = 0; i < kMaxIdeDrives; ++i) {
     host.drives[i] = {places_[i], disks_[i].get()};
   }
+  for (std::size_t i = 0; i < kMaxFloppies; ++i) host.floppies[i] = disks_[kMaxIdeDrives + i].get();
   host.request_reset = [this] { reset(); };
   host.request_power_off = [this] { ask_end(0, {}); };
   host.request_exit = [this](u32 value) { ask_end(static_cast<int>((value << 1 | 1) & 0xff), {}); };

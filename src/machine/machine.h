@@ -96,7 +96,8 @@ class Machine final : public MachineControl {
   const MachineConfig config_;
   std::mutex lock_;  // the machine lock
   IoThread io_;
-  std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives> disks_;
+  // The IDE places, then the floppy drives.
+  std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives + kMaxFloppies> disks_;
   IdePlaces places_{};
   Firmware firmware_;
   std::unique_ptr<Pc> pc_;

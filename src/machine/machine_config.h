@@ -12,20 +12,21 @@
 namespace emu {
 
 enum class EngineChoice : u8 { kAuto, kKvm, kTcg };
-enum class DriveMedia : u8 { kDisk, kCdrom };
+enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
 enum class ResetPolicy : u8 { kReboot, kExit };
 enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
 
-// One disk or CD-ROM drive.
+// One disk, CD-ROM or floppy drive.
 struct DriveConfig {
   std::string file;    // empty: a CD-ROM drive without a medium
   std::string format;  // empty: recognised from the contents
   DriveMedia media = DriveMedia::kDisk;
   bool read_only = false;
   bool snapshot = false;  // writes are kept in a temporary overlay and then forgotten
-  int position = -1;      // 0..3: primary master to secondary slave; -1: the next free one
+  // 0..3: primary master to secondary slave; of a floppy 0 (A) or 1 (B); -1: the next free one.
+  int position = -1;
 
   bool operator==(const DriveConfig&) const = default;
 };
@@ -78,6 +79,7 @@ struct MachineConfig {
 
 inline constexpr unsigned kMaxCpus = 64;
 inline constexpr unsigned kMaxIdeDrives = 4;
+inline constexpr unsigned kMaxFloppies = 2;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;
 

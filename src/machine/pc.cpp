@@ -12,6 +12,7 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
+#include "devices/storage/floppy_controller.h"
 #include "devices/storage/ide_controller.h"
 #include "devices/video/vga_pci.h"
 #include "machine/fw_cfg.h"
@@ -39,6 +40,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   EMU_TRY(pc->add_video());
   pc->add_input();
   pc->add_disks();
+  pc->add_floppies();
   pc->add_firmware_interface(config);
   return pc;
 }
@@ -61,10 +63,10 @@ void Pc::add_system_controllers() {
   map_->add_chip("ioapic", kIoApicBase, IoApic::kWindowBytes, *io_apic_, kDoublewords);
   map_->add_chip("apic-messages", ApicBus::kWindowBase, ApicBus::kWindowBytes, apic_bus_,
                  kDoublewords);
-  auto& dma = own(std::make_unique<I8237Pair>(map_->memory()));
-  map_->add_port("dma.low", 0x00, 16, dma.low_ports(), kBytes);
-  map_->add_port("dma.high", 0xc0, 32, dma.high_ports(), kBytes);
-  map_->add_port("dma.page", 0x80, 16, dma.page_ports(), kBytes);
+  dma_ = &own(std::make_unique<I8237Pair>(map_->memory()));
+  map_->add_port("dma.low", 0x00, 16, dma_->low_ports(), kBytes);
+  map_->add_port("dma.high", 0xc0, 32, dma_->high_ports(), kBytes);
+  map_->add_port("dma.page", 0x80, 16, dma_->page_ports(), kBytes);
   fan_out_ = std::make_unique<IrqFanOut>(*pic_, *io_apic_);
   for (unsigned n = 0; n < kIsaIrqs; ++n) {
     gates_.push_back(std::make_unique<IrqOrGate>(IrqLine(*fan_out_, n)));
@@ -186,11 +188,25 @@ void Pc::add_disks() {
   }
 }
 
+// A board without floppy drives has no controller for them either.
+void Pc::add_floppies() {
+  if (std::ranges::all_of(host_.floppies, [](const BlockBackend* f) { return f == nullptr; }))
+    return;
+  auto& floppy = own(std::make_unique<FloppyController>(FloppyController::Wires{irq(6), *dma_, 2}));
+  map_->add_port("floppy", 0x3f0, FloppyController::kPortBytes, floppy.ports(), kBytes);
+  map_->add_port("floppy.change", 0x3f7, FloppyController::kChangePortBytes, floppy.change_port(),
+                 kBytes);
+  for (unsigned i = 0; i < kMaxFloppies; ++i) {
+    if (host_.floppies[i] != nullptr) floppy.change_medium(i, host_.floppies[i]);
+    floppy_types_[i] = floppy.cmos_type(i);
+  }
+}
+
 void Pc::add_firmware_interface(const MachineConfig& config) {
   auto& fw_cfg = own(std::make_unique<FwCfg>(map_->memory()));
   map_->add_port("fw-cfg", FwCfg::kPort, FwCfg::kPorts, fw_cfg, FwCfg::kSizes);
   add_firmware_items(fw_cfg, config, places_);
-  set_firmware_cmos(*rtc_, config);
+  set_firmware_cmos(*rtc_, config, floppy_types_);
 }
 
 void Pc::reset() {

@@ -28,6 +28,7 @@
 namespace emu {
 
 class AcpiPm;
+class I8237Pair;
 class VgaPci;
 
 // A place on the IDE channels.
@@ -43,6 +44,7 @@ struct PcHost {
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: no port
   std::array<PcDrive, kMaxIdeDrives> drives{};
+  std::array<BlockBackend*, kMaxFloppies> floppies{};  // null: no such drive
   std::function<void()> request_reset{};
   std::function<void()> request_power_off{};
   std::function<void(u32)> request_exit{};  // debug-exit
@@ -81,6 +83,7 @@ class Pc final : private IrqSink {
   [[nodiscard]] Result<void> add_video();
   void add_input();
   void add_disks();
+  void add_floppies();
   void add_firmware_interface(const MachineConfig& config);
   // ISA interrupt `irq` as driven by `source`.
   enum IrqSource : unsigned { kFromIsa, kFromPci, kFromPm, kFromHpet };
@@ -107,10 +110,12 @@ class Pc final : private IrqSink {
   std::vector<Device*> devices_;  // in order of reset and of the snapshot
   I8259Pair* pic_ = nullptr;
   IoApic* io_apic_ = nullptr;
+  I8237Pair* dma_ = nullptr;
   AcpiPm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
   IdePlaces places_{};
+  std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
   VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;

@@ -54,6 +54,19 @@ TEST(CommandLine, AnImageMayFollowAnyOption) {
   EXPECT_TRUE(c.quiet);
 }
 
+TEST(CommandLine, FloppiesHavePlacesOfTheirOwn) {
+  const MachineConfig c =
+      parsed({"-fda", "a.img", "-drive", "file=b.img,if=floppy,index=1", "-hda", "c.img"});
+  ASSERT_EQ(c.drives.size(), 3u);
+  EXPECT_EQ(c.drives[1].media, DriveMedia::kFloppy);
+  EXPECT_EQ(c.drives[1].position, 1);
+  EXPECT_EQ(c.drives[2].media, DriveMedia::kFloppy);
+  EXPECT_EQ(c.drives[2].position, 0);
+  EXPECT_EQ(c.boot_order, "cad");
+  EXPECT_EQ(parsed({"-fda", "a.img", "-boot", "d"}).boot_order, "d");
+  EXPECT_EQ(error_of({"-fda", "a", "-drive", "file=b,if=floppy"}), "two drives want place 0: a");
+}
+
 TEST(CommandLine, DebugExitAsInQemu) {
   EXPECT_EQ(parsed({"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"}).debug_exit_port, 0xf4);
   EXPECT_EQ(parsed({"--device", "isa-debug-exit"}).debug_exit_port, 0x501);

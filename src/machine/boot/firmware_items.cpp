@@ -51,6 +51,7 @@ void set_cmos_word(Mc146818& rtc, u8 index, u64 value) {
 std::string boot_order_file(const std::string& order, const IdePlaces& places) {
   std::string out;
   for (const char letter : order) {
+    if (letter == 'a') out += "/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n";
     const IdePlace wanted = letter == 'c'   ? IdePlace::kDisk
                             : letter == 'd' ? IdePlace::kCdrom
                                             : IdePlace::kEmpty;
@@ -102,7 +103,8 @@ void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePla
   fw_cfg.finish();
 }
 
-void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config) {
+void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config,
+                       const std::array<u8, kMaxFloppies>& floppy_types) {
   const MemoryLayout memory = MemoryLayout::of(config.memory_bytes);
   const u64 above_1m = memory.low_bytes > kMiB ? (memory.low_bytes - kMiB) / kKiB : 0;
   const u64 above_16m =
@@ -115,7 +117,10 @@ void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config) {
   set_cmos_word(rtc, 0x5b, above_4g);
   rtc.set_cmos(0x5d, static_cast<u8>(above_4g >> 16));
   rtc.set_cmos(0x5f, static_cast<u8>(config.cpus - 1));
-  rtc.set_cmos(0x14, 0x06);  // equipment: coprocessor, PS/2 mouse; the display by its own ROM
+  const unsigned floppies = (floppy_types[0] != 0 ? 1u : 0u) + (floppy_types[1] != 0 ? 1u : 0u);
+  rtc.set_cmos(0x10, static_cast<u8>(floppy_types[0] << 4 | floppy_types[1]));
+  // Equipment: coprocessor, PS/2 mouse, floppy drives; the display by its own ROM.
+  rtc.set_cmos(0x14, static_cast<u8>(0x06 | (floppies != 0 ? 1 | (floppies - 1) << 6 : 0)));
   const std::string& order = config.boot_order;
   const auto device = [&order](std::size_t i) {
     return i < order.size() ? boot_device(order[i]) : 0;

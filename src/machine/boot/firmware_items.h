@@ -20,7 +20,9 @@ using IdePlaces = std::array<IdePlace, kMaxIdeDrives>;
 // Fills `fw_cfg`, and calls finish().
 void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePlaces& places);
 // Memory sizes, boot order and processor count in CMOS.
-void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config);
+// `floppy_types` are the drives' types as byte 10h has them, 0 for none.
+void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config,
+                       const std::array<u8, kMaxFloppies>& floppy_types);
 // SeaBIOS's "bootorder" file: OpenFirmware device paths, one a line, in the configured order.
 [[nodiscard]] std::string boot_order_file(const std::string& order, const IdePlaces& places);
 
