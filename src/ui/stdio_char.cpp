@@ -39,6 +39,7 @@ StdioChar::~StdioChar() {
 
 void StdioChar::start(MachineControl& control) {
   control_ = &control;
+  const std::lock_guard lock(terminal_mutex_);
   terminal_ = std::make_unique<RawTerminal>(
       options_.input_fd, options_.signals_to_guest ? RawTerminal::Signals::kGoToGuest
                                                    : RawTerminal::Signals::kStayHere);
@@ -54,10 +55,12 @@ void StdioChar::stop() {
     thread_.join();
   }
   output_.flush();
+  const std::lock_guard lock(terminal_mutex_);
   terminal_.reset();
 }
 
 void StdioChar::continued() {
+  const std::lock_guard lock(terminal_mutex_);
   if (terminal_) terminal_->reapply();
 }
 

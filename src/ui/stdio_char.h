@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -59,6 +60,7 @@ class StdioChar final : public CharBackend {
   CharReceiver* receiver_ = nullptr;
   // parts
   OutputQueue output_;
+  std::mutex terminal_mutex_;  // continued() comes from the signal thread
   std::unique_ptr<RawTerminal> terminal_;
   UniqueFd wake_;
   EscapeKeys escapes_;

@@ -29,7 +29,8 @@ TEST(PictureLayout, PrefersWholeMultiples) {
 TEST(PictureLayout, SmallPicturesGetLargeWindows) {
   EXPECT_EQ(natural_window({640, 400}, {1920, 1080}), (Size{1280, 800}));
   EXPECT_EQ(natural_window({1280, 800}, {1920, 1080}), (Size{1280, 800}));
-  EXPECT_EQ(natural_window({3840, 2160}, {1920, 1080}), (Size{1632, 918}));
+  EXPECT_EQ(natural_window({3840, 2160}, {1920, 1080}), (Size{1824, 1026}));
+  EXPECT_EQ(natural_window({1280, 800}, {1400, 900}), (Size{1280, 800}));
 }
 
 // Every pixel in its own colour.

@@ -6,8 +6,9 @@
 namespace emu {
 namespace {
 
-constexpr i32 kMostPercentOfScreen = 85;
-constexpr i32 kLeastPercentFilled = 80;  // less, and borders are worse than blur
+constexpr i32 kMostPercentEnlarged = 85;  // of the screen, for a picture that is shown larger
+constexpr i32 kMostPercentShrunk = 95;    // for one that does not fit as it is
+constexpr i32 kLeastPercentFilled = 80;   // less, and borders are worse than blur
 
 Size scaled_to_fit(Size picture, Size window) {
   const i64 by_width = i64{picture.height} * window.width / picture.width;
@@ -33,11 +34,15 @@ Placement place_picture(Size picture, Size window) {
 }
 
 Size natural_window(Size picture, Size usable) {
-  const i32 width = std::max(usable.width * kMostPercentOfScreen / 100, 1);
-  const i32 height = std::max(usable.height * kMostPercentOfScreen / 100, 1);
-  const i32 multiple = std::min(width / picture.width, height / picture.height);
-  if (multiple >= 1) return {picture.width * multiple, picture.height * multiple};
-  return scaled_to_fit(picture, {width, height});
+  const auto part = [usable](i32 percent) {
+    return Size{std::max(usable.width * percent / 100, 1),
+                std::max(usable.height * percent / 100, 1)};
+  };
+  const Size large = part(kMostPercentEnlarged);
+  const i32 multiple = std::min(large.width / picture.width, large.height / picture.height);
+  if (multiple > 1) return {picture.width * multiple, picture.height * multiple};
+  if (picture.width <= usable.width && picture.height <= usable.height) return picture;
+  return scaled_to_fit(picture, part(kMostPercentShrunk));
 }
 
 }  // namespace emu

@@ -8,10 +8,22 @@
 namespace emu {
 namespace {
 
-Size usable_size(SDL_Window* window) {
+SDL_Rect usable_bounds(SDL_Window* window) {
   SDL_Rect rect{0, 0, 1024, 768};
   SDL_GetDisplayUsableBounds(std::max(SDL_GetWindowDisplayIndex(window), 0), &rect);
-  return {rect.w, rect.h};
+  return rect;
+}
+
+// Moves a window of this size so that it is all on the screen.
+void bring_inside(SDL_Window* window, Size size, const SDL_Rect& screen) {
+  int x = 0;
+  int y = 0;
+  SDL_GetWindowPosition(window, &x, &y);
+  if (x < screen.x || y < screen.y || x + size.width > screen.x + screen.w ||
+      y + size.height > screen.y + screen.h) {
+    SDL_SetWindowPosition(window, screen.x + (screen.w - size.width) / 2,
+                          screen.y + (screen.h - size.height) / 2);
+  }
 }
 
 }  // namespace
@@ -83,8 +95,10 @@ void SdlScreen::toggle_full_screen() {
 void SdlScreen::make_natural() {
   follows_picture_ = true;
   if (is_full_screen()) return;
-  asked_ = natural_window(picture_, usable_size(window_.get()));
+  const SDL_Rect usable = usable_bounds(window_.get());
+  asked_ = natural_window(picture_, {usable.w, usable.h});
   SDL_SetWindowSize(window_.get(), asked_.width, asked_.height);
+  bring_inside(window_.get(), asked_, usable);
 }
 
 Result<Frame> SdlScreen::read_back() {
