@@ -9,6 +9,8 @@
 //    arithmetic flags included, is up to date. Functions that leave the instruction get the offset
 //    of the next one as `next_rip` and set `state.rip` when they succeed. The others leave rip
 //    alone.
+//  - RFLAGS.RF in the state is looked at only while a code breakpoint is enabled: an engine that
+//    clears it after each instruction then need not do so otherwise.
 //  - A returned Fault means that nothing guest-visible changed (page A/D and descriptor accessed
 //    bits aside). Exceptions: a task switch that had passed its commit point (SDM vol. 3 7.3)
 //    leaves the state in the new task and the Fault belongs to that one. Either way the caller

@@ -31,7 +31,9 @@ Fault syscall_enter(CpuCore& core, u64 next_rip) noexcept {
   CpuState& state = core.state;
   if (!syscall_enabled(state)) return Fault::ud();
   state.gpr[kRcx] = next_rip;
-  state.gpr[kR11] = state.rflags;
+  // RF lasts for one instruction (SDM vol. 3 17.3.1.1), but engines need not clear it in the state
+  // while no breakpoint is set. Linux returns by IRET when it finds RF in R11.
+  state.gpr[kR11] = state.rflags & ~kFlagRf;
   state.rflags = (state.rflags & ~state.sfmask & ~kFlagRf) | kFlagFixed1;
   const u16 selector = static_cast<u16>(state.star >> 32);
   load_flat(state, selector, static_cast<u16>((selector & 0xfffc) + 8), true, 0);

@@ -309,9 +309,11 @@ bool carries_ext_bit(u8 vector) {
 
 Fault deliver_through_gate(CpuCore& core, const Event& event) noexcept {
   const bool returns_after = is_software(event.kind) || event.kind == EventKind::kIcebp;
+  // RF of the state means something only while breakpoints are set (see syscall_enter()).
+  const bool holds_rf =
+      (core.state.rflags & kFlagRf) != 0 && !returns_after && has_code_breakpoints(core.state);
   u64 flags = core.state.rflags & ~kFlagRf;
-  if (pushes_rf(event) || (core.state.rflags & kFlagRf) != 0) flags |= kFlagRf;
-  if (returns_after) flags &= ~kFlagRf;
+  if (pushes_rf(event) || holds_rf) flags |= kFlagRf;
   const Delivery delivery{core, event, returns_after ? event.next_rip : core.state.rip, flags};
   Fault fault = deliver_by_mode(delivery);
   if (fault && !is_software(event.kind) && carries_ext_bit(fault.vector)) fault.error_code |= 1;

@@ -218,6 +218,18 @@ TEST_F(Delivery, ResumeFlagBetweenIterations) {
   EXPECT_NE(frame(2, 4) & kFlagRf, 0u);
 }
 
+TEST_F(Delivery, ResumeFlagOfTheStateCountsOnlyUnderBreakpoints) {
+  protected_mode();
+  idt32(0x30, kCode0, 0x5000);
+  state.rflags |= kFlagRf;
+  EXPECT_EQ(deliver_interrupt(core, 0x30, false), kDelivered);
+  EXPECT_EQ(frame(2, 4) & kFlagRf, 0u);
+  state.rflags |= kFlagRf;
+  state.dr7 |= 1;
+  EXPECT_EQ(deliver_interrupt(core, 0x30, false), kDelivered);
+  EXPECT_NE(frame(2, 4) & kFlagRf, 0u);
+}
+
 // --- Virtual-8086 mode: SDM vol. 3 20.2, 20.3.
 
 class Vm86Delivery : public Delivery {

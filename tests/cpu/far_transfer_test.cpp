@@ -257,7 +257,7 @@ TEST_F(FarTransfer, SyscallAndSysret) {  // SDM vol. 3 5.8.8
   state.star = u64{0x23} << 48 | u64{kCode0} << 32;
   state.lstar = 0xffff800000001000;
   state.sfmask = kFlagIf | kFlagTf;
-  state.rflags = kFlagFixed1 | kFlagIf | kFlagCf;
+  state.rflags = kFlagFixed1 | kFlagIf | kFlagCf | kFlagRf;
   EXPECT_FALSE(syscall_enter(core, kNext));
   EXPECT_EQ(state.gpr[kRcx], kNext);
   EXPECT_EQ(state.gpr[kR11], kFlagFixed1 | kFlagIf | kFlagCf);
