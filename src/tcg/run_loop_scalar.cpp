@@ -229,15 +229,19 @@ void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
   if (log.count == kJumpLogEntries) flush_jump_cache(true);
   log.at[log.count++] = jump_slot_ * kJumpCacheEntries + index;
   jump_pages_[page & 63] |= u64{1} << ((page >> 6) & 63);
-  slot.code[index] = block.code;
-  slot.negated_rip[index] = u64{0} - block.key.rip;
+  __atomic_store_n(&slot.code[index], block.code, __ATOMIC_RELAXED);
+  __atomic_store_n(&slot.negated_rip[index], u64{0} - block.key.rip, __ATOMIC_SEQ_CST);
+  // Whoever drops a block marks it first and then looks for it here.
+  if (!block.valid.load(std::memory_order_seq_cst)) {
+    __atomic_store_n(&slot.negated_rip[index], u64{0}, __ATOMIC_RELAXED);
+  }
 }
 
 void TcgCpu::drop_jump_cache(const TranslatedBlock& block) noexcept {
   const auto index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
   if (index == 0) return;
   for (JumpCacheSlot& slot : frame_->jump_cache) {
-    if (slot.code[index] == block.code) {
+    if (__atomic_load_n(&slot.code[index], __ATOMIC_RELAXED) == block.code) {
       __atomic_store_n(&slot.negated_rip[index], u64{0}, __ATOMIC_RELEASE);
     }
   }
@@ -356,7 +360,11 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   if (reason == LeaveReason::kLink) {
     const ExitRecord& exit = engine_.cache().exit(frame_->exit_argument);
     s.rip = wrap_rip(exit.target_rip);
-    if (exit.to == nullptr && !step && engine_.options().chain) link_id_ = frame_->exit_argument;
+    if (__atomic_load_n(&exit.to, __ATOMIC_RELAXED) == nullptr && !step &&
+        engine_.options().chain) {
+      link_id_ = frame_->exit_argument;
+      cache_clears_ = engine_.cache().counters().clears.load(std::memory_order_relaxed);
+    }
   }
   if (!step || delivered_) return;
   if (resume != 0) s.rflags &= ~kFlagRf;

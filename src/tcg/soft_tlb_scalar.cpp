@@ -375,7 +375,7 @@ Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) n
     const TlbInfo* e = resolve(at, set, false, who == Privilege::kSupervisor, fault);
     if (e == nullptr) return fault;
     if (e->host != nullptr) {
-      copy_bytes(out + done, e->host + (at & kOffsetMask), n);
+      copy_access(out + done, e->host + (at & kOffsetMask), n);
     } else {
       read_mmio_chunks(e->phys_page + (at & kOffsetMask), out + done, n);
     }
@@ -399,11 +399,7 @@ Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege 
     if (e == nullptr) return fault;
     if (e->host != nullptr && e->ram_writable) {
       u8* to = e->host + (at & kOffsetMask);
-      if (n == 8) {
-        __atomic_store_n(reinterpret_cast<u64*>(to), load_unaligned(in + done), __ATOMIC_RELAXED);
-      } else {
-        copy_bytes(to, in + done, n);
-      }
+      copy_access(to, in + done, n);
       note_ram_write(*e, at & kOffsetMask, n);
     } else {
       write_mmio_chunks(e->phys_page + (at & kOffsetMask), in + done, n);
@@ -443,8 +439,7 @@ u64 TcgCpu::read_phys(PhysAddr address, unsigned size) {
   const FlatRange* r = find_range(address.value);
   if (r != nullptr && r->ram != nullptr && r->contains(address.value + size - 1)) {
     const u8* p = r->host(address.value);
-    if (size == 8) return __atomic_load_n(reinterpret_cast<const u64*>(p), __ATOMIC_RELAXED);
-    copy_bytes(reinterpret_cast<u8*>(&value), p, size);
+    copy_access(reinterpret_cast<u8*>(&value), p, size);
     return value;
   }
   read_mmio_chunks(address.value, reinterpret_cast<u8*>(&value), size);
@@ -454,7 +449,7 @@ u64 TcgCpu::read_phys(PhysAddr address, unsigned size) {
 void TcgCpu::write_phys(PhysAddr address, unsigned size, u64 value) {
   const FlatRange* r = find_range(address.value);
   if (r != nullptr && r->ram != nullptr && r->writable && r->contains(address.value + size - 1)) {
-    copy_bytes(r->host(address.value), reinterpret_cast<const u8*>(&value), size);
+    copy_access(r->host(address.value), reinterpret_cast<const u8*>(&value), size);
     const u64 offset = r->ram_offset + (address.value - r->start);
     if (!r->ram->fast_writable(offset / kPageBytes)) {
       save_vectors();

@@ -60,6 +60,15 @@ TcgCpu::~TcgCpu() {
   engine_.remove_cpu(*this);
 }
 
+TcgCpu::InCode::InCode(TcgCpu& cpu) : cpu_(cpu) {
+  for (;;) {
+    cpu_.in_code_.store(true, std::memory_order_seq_cst);
+    if (!cpu_.engine_.exclusive_wanted()) return;
+    cpu_.in_code_.store(false, std::memory_order_seq_cst);
+    cpu_.engine_.park();
+  }
+}
+
 void TcgCpu::kick() {
   request_exit(kRequestKick);
   wake_up();
@@ -100,9 +109,14 @@ void TcgCpu::raise_sipi(u8 vector) {
 
 void TcgCpu::state(CpuState& out) {
   out = frame_->cpu;
+  const u32 requests = requests_.load(std::memory_order_seq_cst);
+  out.nmi_pending = out.nmi_pending || (requests & kRequestNmi) != 0;
+  out.smi_pending = out.smi_pending || (requests & kRequestSmi) != 0;
 }
 
 void TcgCpu::set_state(const CpuState& in) {
+  requests_.fetch_and(~(kRequestNmi | kRequestSmi | kRequestInit | kRequestSipi),
+                      std::memory_order_seq_cst);
   frame_->cpu = in;
   vectors_saved_ = true;
   mode_stale_ = true;
@@ -168,6 +182,7 @@ bool TcgCpu::serve_requests(StopReason& reason) {
   const u32 requests = requests_.fetch_and(
       ~(kRequestKick | kRequestFlush | kRequestInit | kRequestSipi), std::memory_order_seq_cst);
   CpuState& s = frame_->cpu;
+  const InCode in_code(*this);
   if ((requests & kRequestFlush) != 0) {
     refresh_view();
     flush_tlb(true);
@@ -208,53 +223,89 @@ void TcgCpu::translate() {
   if (fetch_uncached_) return translate_uncached();
   const u64 linear = linear_rip();
   const ExecInfo first = exec_info_[(linear >> 12) & (kItlbEntries - 1)];
-  engine_.protect_page(*this, *first.ram, first.ram_page);
   const std::size_t offset = linear & (kPageBytes - 1);
-  FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
+  const u64 linear_mask = mode_.code64() ? ~u64{0} : 0xffffffff;
   DecodeLimits limits;
   limits.max_instructions = mode_.single_step || engine_.options().one_instruction_blocks
                                 ? 1
                                 : engine_.options().max_block_instructions;
   limits.cs_limit = mode_.code64() ? ~u64{0} : frame_->cpu.segments[kCs].limit;
-  ExecInfo second{};
-  if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) ==
-      DecodeStatus::kNeedsNextPage) {
-    const u64 next = mode_.code64() ? (linear | (kPageBytes - 1)) + 1
-                                    : ((linear | (kPageBytes - 1)) + 1) & 0xffffffff;
-    const unsigned index = static_cast<unsigned>((next >> 12) & (kItlbEntries - 1));
-    if (!fill_exec(next, index)) {
-      if (fetch_fault_) {
-        deliver_fault(core_, fetch_fault_);
-        mode_stale_ = true;
-        return;
+  // Again if another processor changed the bytes meanwhile; if it keeps doing so, from a copy.
+  for (unsigned attempt = 0; attempt < 16; ++attempt) {
+    engine_.protect_page(*this, *first.ram, first.ram_page);
+    FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
+    ExecInfo second{};
+    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) ==
+        DecodeStatus::kNeedsNextPage) {
+      if (!fetch_next_page(((linear | (kPageBytes - 1)) + 1) & linear_mask, second)) return;
+      engine_.protect_page(*this, *second.ram, second.ram_page);
+      window.next_page = {second.host, kPageBytes};
+      if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) != DecodeStatus::kOk) {
+        return translate_uncached();
       }
-      return translate_uncached();
     }
-    second = exec_info_[index];
-    engine_.protect_page(*this, *second.ram, second.ram_page);
-    window.next_page = {second.host, kPageBytes};
-    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) != DecodeStatus::kOk) {
-      return translate_uncached();
+    if (emit_and_add({first.host + offset, frame_->cpu.rip, mode_.packed()},
+                     {first.ram, first.ram_page, first.host},
+                     {second.ram, second.ram_page, second.host}, true) != nullptr) {
+      return;
     }
   }
-  emit_and_add({first.host + offset, frame_->cpu.rip, mode_.packed()},
-               {first.ram, first.ram_page, first.host}, {second.ram, second.ram_page, second.host},
-               true);
+  translate_uncached();
 }
 
+bool TcgCpu::fetch_next_page(u64 next, ExecInfo& second) {
+  const auto index = static_cast<unsigned>((next >> 12) & (kItlbEntries - 1));
+  {
+    const InCode in_code(*this);
+    if (fill_exec(next, index)) {
+      second = exec_info_[index];
+      return true;
+    }
+    if (fetch_fault_) {
+      deliver_fault(core_, fetch_fault_);
+      mode_stale_ = true;
+      return false;
+    }
+  }
+  translate_uncached();
+  return false;
+}
+
+// Whether guest memory still holds the bytes that guest_block_ was decoded from: `first` has `room`
+// of them, the rest are at `second`.
+bool TcgCpu::bytes_are_current(const u8* first, u64 room, const u8* second) const {
+  u64 at = 0;
+  for (const GuestInstruction& g : guest_block_.instructions) {
+    if (at >= guest_block_.length_bytes) break;
+    for (unsigned i = 0; i < g.length; ++i, ++at) {
+      const u8 now = at < room ? first[at] : second[at - room];
+      if (now != g.bytes[i]) return false;
+    }
+  }
+  return true;
+}
+
+// Null if the guest's bytes changed since they were decoded, or nothing watches them any more.
 TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
                                       const TranslationCache::PageUse& second, bool cached) {
-  ++counters_.translations;
   TranslationCache& cache = engine_.cache();
   std::unique_lock lock(cache.mutex());
-  while (!cache.has_room()) {
+  while (!cache.has_room() || engine_.has_many_page_ids()) {
     lock.unlock();
     engine_.flush_code(*this);
-    // The pages lost their protection with their translations.
-    if (first.ram != nullptr) engine_.protect_page(*this, *first.ram, first.page);
-    if (second.ram != nullptr) engine_.protect_page(*this, *second.ram, second.page);
     lock.lock();
   }
+  const auto watched = [](const TranslationCache::PageUse& use) {
+    return use.ram == nullptr || use.ram->has_code(use.page);
+  };
+  // Marks go away only under this lock, and whoever writes marked bytes takes it after the write.
+  if (!watched(first) || !watched(second)) return nullptr;
+  if (cached) {
+    const u64 room = kPageBytes - (reinterpret_cast<u64>(key.guest) & (kPageBytes - 1));
+    if (!bytes_are_current(key.guest, room, second.host)) return nullptr;
+  }
+  ++counters_.translations;
+  cache_clears_ = cache.counters().clears.load();
   emit_table_ = engine_.stubs().table;
   find_jump_slot();
   if (jump_slot_ < kJumpCacheSlots && !mode_.single_step && engine_.options().jump_cache) {
@@ -270,15 +321,11 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   return cache.add(key, guest_block_.length_bytes, emitted_, first, second, cached);
 }
 
-// Code that is not in RAM (device memory, open bus): one instruction, translated from a copy of
-// the bytes and never found again.
-void TcgCpu::translate_uncached() {
-  ++counters_.uncached;
-  u8 bytes[16];
-  const u64 linear = linear_rip();
+// Up to `size` instruction bytes from `linear` on, wherever they are; 0: a fault was delivered.
+unsigned TcgCpu::fetch_uncached(u64 linear, u8* bytes, unsigned size) {
+  const InCode in_code(*this);
   const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
-  std::size_t have = 0;
-  for (; have < sizeof bytes; ++have) {
+  for (unsigned have = 0; have < size; ++have) {
     PageAccess access;
     access.fetch = true;
     access.user = mode_.cpl == 3;
@@ -287,50 +334,66 @@ void TcgCpu::translate_uncached() {
     if (f && have == 0) {
       deliver_fault(core_, f);
       mode_stale_ = true;
-      return;
     }
-    if (f) break;
+    if (f) return have;
     bytes[have] = static_cast<u8>(read_phys(t.physical, 1));
   }
+  return size;
+}
+
+// Code that is not in RAM (device memory, open bus): one instruction, translated from a copy of
+// the bytes and never found again.
+void TcgCpu::translate_uncached() {
+  ++counters_.uncached;
+  u8 bytes[16];
+  const u64 linear = linear_rip();
+  const unsigned have = fetch_uncached(linear, bytes, sizeof bytes);
+  if (have == 0) return;
   DecodeLimits limits;
   limits.max_instructions = 1;
   TranslationMode mode = mode_;
   mode.single_step = 1;
   const FetchWindow window{{bytes, have}, {}};
   if (decode_block(window, frame_->cpu.rip, mode, limits, guest_block_) != DecodeStatus::kOk) {
+    const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
     const u64 next = ((linear | (kPageBytes - 1)) + 1) & mask;
+    const InCode in_code(*this);
     deliver_fault(core_, Fault::page(next, kPfFetch | (mode_.cpl == 3 ? kPfUser : 0)));
     mode_stale_ = true;
     return;
   }
   const TranslatedBlock* block = emit_and_add({nullptr, frame_->cpu.rip, 0}, {}, {}, false);
-  in_code_.store(true, std::memory_order_seq_cst);
-  if (!engine_.exclusive_wanted()) {
-    run_block(*block);
-    link_id_ = 0;
-    save_vectors();
-  }
-  in_code_.store(false, std::memory_order_seq_cst);
+  const InCode in_code(*this);
+  if (block == nullptr || engine_.cache().counters().clears.load() != cache_clears_) return;
+  run_block(*block);
+  link_id_ = 0;
+  save_vectors();
 }
 
 // An unlinked direct exit was taken: links it if its target is (or can be) translated.
 void TcgCpu::link_exit() {
   const u32 id = link_id_;
+  const u64 clears = cache_clears_;
   link_id_ = 0;
   if (mode_stale_) return;
-  TranslatedBlock* target = lookup_block();
+  const auto look_up = [this] {
+    const InCode in_code(*this);
+    return lookup_block();
+  };
+  TranslatedBlock* target = look_up();
   if (target == nullptr) {
     if (fetch_fault_ || fetch_uncached_) return;
-    const u64 clears = engine_.cache().counters().clears.load();
     translate();
-    if (engine_.cache().counters().clears.load() != clears || mode_stale_) return;
-    target = lookup_block();
+    if (mode_stale_) return;
+    target = look_up();
     if (target == nullptr) return;
   }
   const u64 linear = linear_rip();
   const unsigned index = static_cast<unsigned>((linear >> 12) & (kItlbEntries - 1));
   TranslationCache& cache = engine_.cache();
   const std::lock_guard lock(cache.mutex());
+  // Otherwise the id and the target may be another's, or nobody's.
+  if (cache.counters().clears.load() != clears) return;
   const ExitRecord& exit = cache.exit(id);
   if (exit.to != nullptr || !exit.from->valid.load() || exit.from->key.mode != target->key.mode) {
     return;

@@ -140,6 +140,18 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] u64 empty_return_stack(const u8* pc, u64 fault_address) const noexcept;
 
  private:
+  // While it lives, no other vCPU works exclusively. Waits for one that does; not inside loop().
+  class InCode {
+   public:
+    explicit InCode(TcgCpu& cpu);
+    ~InCode() { cpu_.in_code_.store(false, std::memory_order_seq_cst); }
+    InCode(const InCode&) = delete;
+    InCode& operator=(const InCode&) = delete;
+
+   private:
+    TcgCpu& cpu_;
+  };
+
   // What the scalar loop wants from run().
   enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests };
 
@@ -180,7 +192,12 @@ class TcgCpu final : public VCpu, public CpuMemory {
 
   // Others.
   void translate();
+  // What is left of translate() when the block runs over its page's end: the next page, or a fault
+  // (false).
+  bool fetch_next_page(u64 next, ExecInfo& second);
   void translate_uncached();
+  unsigned fetch_uncached(u64 linear, u8* bytes, unsigned size);
+  [[nodiscard]] bool bytes_are_current(const u8* first, u64 room, const u8* second) const;
   TranslatedBlock* emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
                                 const TranslationCache::PageUse& second, bool cached);
   const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
@@ -217,6 +234,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   Fault fetch_fault_;
   bool fetch_uncached_ = false;  // the code is not in RAM
   u32 link_id_ = 0;
+  u64 cache_clears_ = 0;  // the cache's count when link_id_ (or an uncached block) was valid
   unsigned jump_slot_ = kJumpCacheSlots + 1;
   // Jump-cache slots of modes seen lately, by a hash of the mode.
   struct KnownSlot {

@@ -99,6 +99,11 @@ unsigned TcgEngine::jump_slot(u32 mode) {
   return slot;
 }
 
+bool TcgEngine::has_many_page_ids() {
+  const std::lock_guard lock(cpus_mutex_);
+  return page_ids_.size() > kMaxPageIds;
+}
+
 u32 TcgEngine::page_id(u64 linear_page, const u8* host_page) {
   const std::lock_guard lock(cpus_mutex_);
   const auto [at, added] = page_ids_.try_emplace({linear_page, host_page}, next_page_id_);
@@ -181,6 +186,7 @@ void TcgEngine::flush_code(TcgCpu& self) {
   exclusively(self, [&] {
     const std::lock_guard lock(cache_->mutex());
     cache_->clear();
+    const std::lock_guard ids_lock(cpus_mutex_);
     page_ids_.clear();
     next_page_id_ = 1;
     jump_slots_.clear();

@@ -62,6 +62,9 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   // Guest TSC ticks of VM time minus the host's TSC; moves only when VM time stood still.
   [[nodiscard]] u64 tsc_bias(u64 tsc_hz);
 
+  // Whether it is time to forget them with all code, so that their memory stays bounded.
+  [[nodiscard]] bool has_many_page_ids();
+
   // Before a page's bytes are translated: no vCPU may write it on a fast path from now on.
   void protect_page(TcgCpu& self, GuestRam& ram, u64 page);
   // Empties the translation cache.
@@ -104,6 +107,7 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   };
   std::unordered_map<PageKey, u32, PageKeyHash> page_ids_;
   u32 next_page_id_ = 1;
+  static constexpr std::size_t kMaxPageIds = 1 << 20;
   std::vector<std::unique_ptr<RamObserver>> observers_;
   std::atomic<u64> invalidation_count_{0};
   u64 tsc_bias_ = 0;

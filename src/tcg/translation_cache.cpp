@@ -10,6 +10,12 @@ namespace {
 
 constexpr u64 kRoomForOneBlock = 256 * kKiB;
 
+// vCPUs look at `to` without the lock.
+void set_unlinked(ExitRecord& e) {
+  __atomic_store_n(&e.to, static_cast<TranslatedBlock*>(nullptr), __ATOMIC_RELAXED);
+  e.next_incoming = 0;
+}
+
 }  // namespace
 
 TranslationCache::TranslationCache(CodeCache code, Mapping buckets, Mapping exits, Mapping order)
@@ -100,7 +106,7 @@ void TranslationCache::link(u32 id, TranslatedBlock& target, const u8* entry) {
       !target.valid.load(std::memory_order_relaxed)) {
     return;
   }
-  e.to = &target;
+  __atomic_store_n(&e.to, &target, __ATOMIC_RELAXED);
   e.next_incoming = target.incoming;
   target.incoming = id;
   code_.patch32(e.patch, static_cast<u32>(entry - (e.patch + 4)));
@@ -112,8 +118,7 @@ void TranslationCache::unlink_incoming(TranslatedBlock& block) {
     ExitRecord& e = exits_[id];
     const u32 next = e.next_incoming;
     code_.patch32(e.patch, static_cast<u32>(e.cold - (e.patch + 4)));
-    e.to = nullptr;
-    e.next_incoming = 0;
+    set_unlinked(e);
     id = next;
   }
   block.incoming = 0;
@@ -127,13 +132,12 @@ void TranslationCache::unlink_outgoing(TranslatedBlock& block) {
     while (*at != 0 && *at != id) at = &exits_[*at].next_incoming;
     if (*at == id) *at = e.next_incoming;
     code_.patch32(e.patch, static_cast<u32>(e.cold - (e.patch + 4)));
-    e.to = nullptr;
-    e.next_incoming = 0;
+    set_unlinked(e);
   }
 }
 
 void TranslationCache::drop(TranslatedBlock& block) {
-  block.valid.store(false, std::memory_order_release);
+  block.valid.store(false, std::memory_order_seq_cst);
   unlink_incoming(block);
   unlink_outgoing(block);
   std::atomic<TranslatedBlock*>* at = &buckets_[hash(block.key)];

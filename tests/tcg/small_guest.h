@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A machine of RAM, one or more processors and two debug ports, for small guests.
+// A machine of RAM, one or two processors and a few debug ports, for small guests.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -17,8 +17,9 @@
 
 namespace emu {
 
-// Port E9h collects bytes, port F4h ends the run with its value; MMIO at kMmioBase is an array of
-// registers that counts accesses.
+// Port E9h collects bytes, port F4h ends the run with its value, port F5h interrupts the processor
+// that writes it. Ports F6h, F7h and F8h send an interrupt, INIT and SIPI to the other processor.
+// MMIO at kMmioBase is an array of registers that counts accesses.
 class SmallGuest : public CpuBus, public IoHandler {
  public:
   static constexpr u64 kRamBytes = 8 * kMiB;
@@ -28,25 +29,31 @@ class SmallGuest : public CpuBus, public IoHandler {
   static constexpr u64 kIdtAt = 0x180000;
   static constexpr u64 kGdtAt = 0x181000;
   static constexpr u64 kStackTop = 0x90000;
+  static constexpr u32 kStopped = 0xdead;  // exit_value if a processor shut down
 
-  explicit SmallGuest(const TcgOptions& options = {})
+  explicit SmallGuest(const TcgOptions& options = {}, unsigned cpus = 1)
       : root_(Region::container("root", u64{1} << 40)),
         ram_(*GuestRam::create("ram", kRamBytes)),
         ram_region_(Region::ram("ram", *ram_, 0, kRamBytes)),
         mmio_region_(Region::mmio("regs", kPageBytes, *this, {1, 8, true})),
         space_(*root_),
-        model_(*CpuidModel::create({"default", 1, 2'000'000'000, 1'000'000'000})) {
+        model_(*CpuidModel::create({"default", cpus, 2'000'000'000, 1'000'000'000})) {
     root_->add(*ram_region_, 0);
     root_->add(*mmio_region_, kMmioBase);
     auto engine = create_tcg(space_, clock_, options);
     EXPECT_TRUE(engine) << engine.error().message;
     engine_ = *std::move(engine);
     cpu_ = *engine_->create_vcpu({0, 0, &model_});
+    if (cpus > 1) {
+      second_cpu_ = *engine_->create_vcpu({1, 1, &model_});
+      second_bus_.cpu_ = second_cpu_.get();
+    }
   }
 
   u8* ram() { return ram_->host(); }
   GuestRam& block() { return *ram_; }
   VCpu& cpu() { return *cpu_; }
+  VCpu& second_cpu() { return *second_cpu_; }
 
   void load(u64 address, const std::vector<u8>& bytes) {
     std::copy(bytes.begin(), bytes.end(), ram() + address);
@@ -106,6 +113,14 @@ class SmallGuest : public CpuBus, public IoHandler {
     cpu_->set_state(s);
     return cpu_->run(*this);
   }
+  // Both processors at once, until both have stopped.
+  void run_both(const CpuState& first, const CpuState& second) {
+    cpu_->set_state(first);
+    second_cpu_->set_state(second);
+    std::thread other([this] { run_until_exit(*second_cpu_, second_bus_); });
+    run_until_exit(*cpu_, *this);
+    other.join();
+  }
   CpuState state() {
     CpuState s;
     cpu_->state(s);
@@ -122,25 +137,18 @@ class SmallGuest : public CpuBus, public IoHandler {
   // CpuBus.
   u32 read_port(u16 port, unsigned) override { return port == 0xe9 ? 0xe9 : 0xffffffff; }
   void write_port(u16 port, unsigned, u32 value) override {
+    const std::lock_guard guard(lock_);
     if (port == 0xe9) output.push_back(static_cast<char>(value));
-    if (port == 0xf4) {
-      exit_value = value;
-      cpu_->kick();
-    }
+    if (port == 0xf4) end(value);
     if (port == 0xf5) {
       interrupts.push_back(static_cast<u8>(value));
       cpu_->set_interrupt_line(true);
     }
+    if (second_cpu_) signal(second_bus_.interrupts_, *second_cpu_, port, value);
   }
   u64 read_mmio(PhysAddr a, unsigned size) override { return space_.load(a.value, size); }
   void write_mmio(PhysAddr a, unsigned size, u64 v) override { space_.store(a.value, size, v); }
-  std::optional<u8> acknowledge_interrupt() override {
-    if (interrupts.empty()) return std::nullopt;
-    const u8 v = interrupts.front();
-    interrupts.erase(interrupts.begin());
-    if (interrupts.empty()) cpu_->set_interrupt_line(false);
-    return v;
-  }
+  std::optional<u8> acknowledge_interrupt() override { return take(interrupts, *cpu_); }
   u8 task_priority() override { return priority_; }
   void set_task_priority(u8 p) override { priority_ = p; }
   std::optional<u64> read_msr(u32) override { return std::nullopt; }
@@ -160,6 +168,64 @@ class SmallGuest : public CpuBus, public IoHandler {
   }
 
  private:
+  // The second processor's bus: the same, but for its own interrupts and what "other" means.
+  class SecondBus final : public CpuBus {
+   public:
+    explicit SecondBus(SmallGuest& guest) : guest_(guest) {}
+    u32 read_port(u16 port, unsigned size) override { return guest_.read_port(port, size); }
+    void write_port(u16 port, unsigned, u32 value) override {
+      const std::lock_guard guard(guest_.lock_);
+      if (port == 0xe9) guest_.output.push_back(static_cast<char>(value));
+      if (port == 0xf4) guest_.end(value);
+      guest_.signal(guest_.interrupts, *guest_.cpu_, port, value);
+    }
+    u64 read_mmio(PhysAddr a, unsigned size) override { return guest_.read_mmio(a, size); }
+    void write_mmio(PhysAddr a, unsigned size, u64 v) override { guest_.write_mmio(a, size, v); }
+    std::optional<u8> acknowledge_interrupt() override { return guest_.take(interrupts_, *cpu_); }
+    u8 task_priority() override { return 0; }
+    void set_task_priority(u8) override {}
+    std::optional<u64> read_msr(u32) override { return std::nullopt; }
+    bool write_msr(u32, u64) override { return false; }
+    void smm_changed(bool) override {}
+
+    VCpu* cpu_ = nullptr;
+    std::vector<u8> interrupts_;
+
+   private:
+    SmallGuest& guest_;
+  };
+
+  void end(u32 value) {
+    exit_value = value;
+    ended_ = true;
+    cpu_->kick();
+    if (second_cpu_) second_cpu_->kick();
+  }
+  void signal(std::vector<u8>& queue, VCpu& to, u16 port, u32 value) {
+    if (port == 0xf6) {
+      queue.push_back(static_cast<u8>(value));
+      to.set_interrupt_line(true);
+    }
+    if (port == 0xf7) to.raise_init();
+    if (port == 0xf8) to.raise_sipi(static_cast<u8>(value));
+  }
+  std::optional<u8> take(std::vector<u8>& queue, VCpu& from) {
+    const std::lock_guard guard(lock_);
+    if (queue.empty()) return std::nullopt;
+    const u8 v = queue.front();
+    queue.erase(queue.begin());
+    if (queue.empty()) from.set_interrupt_line(false);
+    return v;
+  }
+  void run_until_exit(VCpu& cpu, CpuBus& bus) {
+    while (!ended_) {
+      if (cpu.run(bus).kind != StopReason::Kind::kKicked) {
+        const std::lock_guard guard(lock_);
+        end(kStopped);
+      }
+    }
+  }
+
   FakeClock clock_;
   std::unique_ptr<Region> root_;
   std::unique_ptr<GuestRam> ram_;
@@ -168,6 +234,10 @@ class SmallGuest : public CpuBus, public IoHandler {
   CpuidModel model_;
   std::unique_ptr<Accelerator> engine_;
   std::unique_ptr<VCpu> cpu_;
+  std::unique_ptr<VCpu> second_cpu_;
+  SecondBus second_bus_{*this};
+  std::mutex lock_;  // what both processors reach through their buses
+  std::atomic<bool> ended_{false};
   u8 priority_ = 0;
 };
 

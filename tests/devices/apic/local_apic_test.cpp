@@ -284,6 +284,9 @@ TEST(X2Apic, RegistersAndTheirFaults) {
   EXPECT_FALSE(apic.read_msr(0x8ff).has_value());
   EXPECT_FALSE(apic.read_msr(0x83f).has_value());
   EXPECT_TRUE(apic.write_msr(0x80f, 0x1ff));
+  EXPECT_TRUE(apic.write_msr(0x835, 0x5700)) << "status bits come back as they were read";
+  EXPECT_EQ(apic.read_msr(0x835), 0x700u);
+  EXPECT_FALSE(apic.write_msr(0x835, 0x800)) << "a reserved bit";
   EXPECT_TRUE(apic.write_msr(0x83f, 0x77));
   EXPECT_EQ(rig.next(18), "77") << "SELF IPI";
 }
