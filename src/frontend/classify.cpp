@@ -254,6 +254,7 @@ Choice classify_mnemonic(const GuestInstruction& g) {
     case ZYDIS_MNEMONIC_OUTSD:
       return {Kind::kSystem, true};
 
+    case ZYDIS_MNEMONIC_PAUSE:
     case ZYDIS_MNEMONIC_AAA:
     case ZYDIS_MNEMONIC_AAS:
     case ZYDIS_MNEMONIC_DAA:

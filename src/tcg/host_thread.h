@@ -3,6 +3,7 @@
 #pragma once
 
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "base/mapping.h"
 #include "base/types.h"
@@ -39,5 +40,11 @@ class HostThread {
 [[nodiscard]] u64 host_vector_components();
 // Whether the host has what emitted code uses: BMI2 (PEXT), LAHF in 64-bit mode, AVX, XSAVEOPT.
 [[nodiscard]] bool host_can_translate();
+
+// Lets another thread run on this processor. Scalar: no library call, vector registers survive.
+inline void yield_host() noexcept {
+  long number = SYS_sched_yield;
+  asm volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
+}
 
 }  // namespace emu

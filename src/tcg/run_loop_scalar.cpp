@@ -7,6 +7,7 @@
 #include "cpu/delivery.h"
 #include "cpu/smm.h"
 #include "cpu/xsave_layout.h"
+#include "tcg/host_thread.h"
 #include "tcg/tcg_cpu.h"
 
 namespace emu {
@@ -252,6 +253,16 @@ void TcgCpu::forget_code() noexcept {
   flush_exec(true);
   jump_slot_ = kJumpCacheSlots + 1;
   for (KnownSlot& k : known_slots_) k = {};
+}
+
+void TcgCpu::note_pause() noexcept {
+  const u64 now = __builtin_ia32_rdtsc();
+  const bool waiting = now - last_pause_ < kPauseGap;
+  last_pause_ = now;
+  pauses_in_a_row_ = waiting ? pauses_in_a_row_ + 1 : 0;
+  if (pauses_in_a_row_ < kPausesToYield) return;
+  pauses_in_a_row_ = 0;
+  yield_host();
 }
 
 TcgCpu::Service TcgCpu::stop_for(Service service) noexcept {

@@ -56,6 +56,13 @@ void system_hlt(TcgCpu& t, const SystemCall&) noexcept {
   t.cpu().activity = Activity::kHalted;
 }
 
+// A processor that waits for another one which does not run on the host now would waste its time
+// slice: after a while it gives way, as processors with pause-loop exiting make a host do.
+// Source: Intel SDM vol. 2 PAUSE, vol. 3 26.1.3.
+void system_pause(TcgCpu& t, const SystemCall&) noexcept {
+  t.note_pause();
+}
+
 void system_monitor(TcgCpu& t, const SystemCall&) noexcept {
   t.fault(Fault::ud());  // not offered in CPUID
 }

@@ -91,6 +91,7 @@ void system_sti(TcgCpu&, const SystemCall&) noexcept;
 void system_stac(TcgCpu&, const SystemCall&) noexcept;
 void system_clac(TcgCpu&, const SystemCall&) noexcept;
 void system_hlt(TcgCpu&, const SystemCall&) noexcept;
+void system_pause(TcgCpu&, const SystemCall&) noexcept;
 void system_monitor(TcgCpu&, const SystemCall&) noexcept;  // memory: the address in rAX
 void system_mwait(TcgCpu&, const SystemCall&) noexcept;
 // immediate = port, or the port is DX when reg2 = 1; operand_bytes 1, 2, 4.

@@ -115,6 +115,8 @@ SystemHandler system_handler(u16 mnemonic) noexcept {
       return system_clac;
     case ZYDIS_MNEMONIC_HLT:
       return system_hlt;
+    case ZYDIS_MNEMONIC_PAUSE:
+      return system_pause;
     case ZYDIS_MNEMONIC_MONITOR:
       return system_monitor;
     case ZYDIS_MNEMONIC_MWAIT:

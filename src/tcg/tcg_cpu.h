@@ -98,6 +98,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // The handler set cpu.rip itself.
   void transferred() noexcept { transferred_ = true; }
   [[nodiscard]] u64 next_rip() const noexcept { return next_rip_; }
+  // The guest says that it waits for another processor.
+  void note_pause() noexcept;
   // Acts on core().effects.
   void apply_effects() noexcept;
   [[nodiscard]] u64 engine_tsc() const noexcept;
@@ -275,6 +277,10 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool giant_pages_ = false;
   u8 poll_byte_[64] = {};
   u64 tsc_bias_ = 0;
+  u64 last_pause_ = 0;       // host TSC
+  u32 pauses_in_a_row_ = 0;  // with less than kPauseGap between them
+  static constexpr u64 kPauseGap = 4096;
+  static constexpr u32 kPausesToYield = 32;
   struct PageIdEntry {
     u64 linear = ~u64{0};
     const u8* host = nullptr;

@@ -94,7 +94,7 @@ TEST(TwoCpus, LockedCountersLoseNothing) {
 
 // Stores become visible in order, and a store is seen by the other before a later xchg is.
 TEST(TwoCpus, MessagesArriveInOrder) {
-  static constexpr int kRounds = 20'000;
+  static constexpr int kRounds = 3'000;
   TwoCpus t;
   t.g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
     const auto loop = a.newLabel(), ready = a.newLabel();
@@ -163,7 +163,7 @@ TEST(TwoCpus, InitAndSipiStartTheSecond) {
 
 // Each side interrupts the other out of HLT; a lost wake-up would hang.
 TEST(TwoCpus, InterruptsBetweenHaltedProcessors) {
-  static constexpr u32 kRounds = 3'000;
+  static constexpr u32 kRounds = 1'000;
   TwoCpus t;
   t.first.rflags |= kFlagIf;
   t.second.rflags |= kFlagIf;
@@ -237,6 +237,7 @@ void patch_and_call(const TcgOptions& options, u32 rounds) {
     a.bind(loop);
     a.call(rbx);
     a.mov(shared(0), rax);
+    a.pause();
     a.jmp(loop);
   });
   t.run();
@@ -244,13 +245,13 @@ void patch_and_call(const TcgOptions& options, u32 rounds) {
 }
 
 TEST(TwoCpus, CodeChangedByOneIsSeenByTheOther) {
-  patch_and_call({}, 2'000);
+  patch_and_call({}, 300);
 }
 
 TEST(TwoCpus, CodeChangedByOneIsSeenWithoutChains) {
   TcgOptions options;
   options.chain = options.jump_cache = false;
-  patch_and_call(options, 500);
+  patch_and_call(options, 100);
 }
 
 // So small a cache that both empty it all the time.
@@ -312,7 +313,7 @@ TEST(TwoCpus, TheCodeCacheMayRunFullUnderBoth) {
 TEST(TwoCpus, TlbShootDownByInterrupt) {
   static constexpr u64 kWindow = 0x40000000 - 0x200000;  // the last 2 MiB of the first GiB
   static constexpr u64 kTable = 0x190000, kFrames[2] = {0x300000, 0x301000};
-  static constexpr u32 kRounds = 500;
+  static constexpr u32 kRounds = 200;
   TwoCpus t;
   t.second.rflags |= kFlagIf;
   store_le(t.g.ram() + SmallGuest::kPageTablesAt + 0x2000 + 8 * 511, kTable | 7);
