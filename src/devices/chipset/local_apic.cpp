@@ -180,7 +180,7 @@ bool LocalApic::write_x2apic(unsigned index, u64 value) {
   const u64 read_only = lvt ? 1u << 12 | 1u << 14 : 0;
   if ((value & ~(writable | read_only)) != 0) return false;
   if (index == kIcr) reg(kIcrHigh) = static_cast<u32>(value >> 32);
-  write_register(index, static_cast<u32>(value));
+  write_register(index, static_cast<u32>(value & writable));
   return true;
 }
 
