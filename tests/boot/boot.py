@@ -85,8 +85,8 @@ CASES = {
     "demo_disk": demo(1),
     "demo_disk_smp2": demo(2),
     "memtest_x64": memtest("x64", r"Pass:\s*1\b"),
-    "memtest_x64_smp2": memtest("x64", r"#3 ", cpus=2),
-    "memtest_ia32": memtest("ia32", r"#3 "),
+    "memtest_x64_smp2": memtest("x64", r"#1 ", cpus=2),
+    "memtest_ia32": memtest("ia32", r"#1 "),
     "grub_rescue_usb": rescue("usb.img", "-hda"),
     "grub_rescue_cdrom": rescue("cdrom.iso", "-cdrom"),
 }
