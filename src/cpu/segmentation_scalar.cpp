@@ -232,6 +232,15 @@ LinearAddr segment_linear(const CpuState& state, SegmentIndex index, u64 offset)
   return LinearAddr{index == kFs || index == kGs ? base + offset : offset};
 }
 
+// A deviation from hardware, which faults here: in real mode, offsets no real-mode program can mean
+// otherwise (1 MiB and more) are let past a 64 KiB limit. Option ROMs count on "big real mode"
+// (SeaBIOS's VGA BIOS reads the EDID in the card's memory), and boot firmware that calls them
+// without it (U-Boot 2023.01) is tested with QEMU's translator only, which checks no limits.
+bool reaches_as_big_real_mode(const CpuState& state, u64 offset, unsigned size) noexcept {
+  constexpr u64 kRealModeEnd = 1 << 20;
+  return !state.protected_mode() && offset >= kRealModeEnd && offset + size - 1 <= 0xffffffff;
+}
+
 Fault check_segment_access(const CpuState& state, SegmentIndex index, u64 offset, unsigned size,
                            bool write) noexcept {
   const Fault denied = Fault::with_code(index == kSs ? kVectorSs : kVectorGp, 0);
@@ -244,7 +253,8 @@ Fault check_segment_access(const CpuState& state, SegmentIndex index, u64 offset
   u64 low = 0;
   u64 high = 0;
   segment_range(segment, low, high);
-  return offset >= low && offset + size - 1 <= high ? Fault::none() : denied;
+  if (offset >= low && offset + size - 1 <= high) return Fault::none();
+  return reaches_as_big_real_mode(state, offset, size) ? Fault::none() : denied;
 }
 
 }  // namespace emu

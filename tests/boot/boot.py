@@ -72,6 +72,11 @@ def rescue(kind, option):
                 status=None, needs=(image,))
 
 
+def firmware(image, prompt):
+    """Another firmware than SeaBIOS, up to its prompt."""
+    return Case(f"-m 256 --firmware {image}", ((prompt, None),), status=None, needs=(image,))
+
+
 CASES = {
     "linux_cloud": linux("cloud", "x86_64"),
     "linux_cloud_smp2": linux("cloud", "x86_64", cpus=2),
@@ -89,6 +94,8 @@ CASES = {
     "memtest_ia32": memtest("ia32", r"#1 "),
     "grub_rescue_usb": rescue("usb.img", "-hda"),
     "grub_rescue_cdrom": rescue("cdrom.iso", "-cdrom"),
+    "u_boot": firmware("/usr/lib/u-boot/qemu-x86/u-boot.rom", r"\n=> "),
+    "uefi_shell": firmware("/usr/share/ovmf/OVMF.fd", r"Shell> "),
 }
 
 

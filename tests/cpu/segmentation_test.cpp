@@ -163,6 +163,17 @@ TEST_F(Segmentation, LimitChecks) {  // SDM vol. 3 5.3
   expect_fault(check_segment_access(state, kDs, 0, 1, false), kVectorGp);
 }
 
+TEST_F(Segmentation, RealModeOffsetsFrom1MiBReachPastTheLimit) {  // see the deviation's comment
+  EXPECT_FALSE(check_segment_access(state, kDs, 0xfffe, 2, true));
+  expect_fault(check_segment_access(state, kDs, 0xffff, 2, true), kVectorGp);
+  expect_fault(check_segment_access(state, kDs, 0xfffff, 1, false), kVectorGp);
+  EXPECT_FALSE(check_segment_access(state, kDs, 0xc0000000, 1, false));
+  expect_fault(check_segment_access(state, kDs, 0xffffffff, 2, false), kVectorGp);
+  protected_mode();
+  state.segments[kDs] = {0, 0xffff, 0x20, 0x93};
+  expect_fault(check_segment_access(state, kDs, 0xc0000000, 1, false), kVectorGp);
+}
+
 TEST_F(Segmentation, CanonicalChecksIn64BitMode) {
   long_mode();
   state.segments[kDs] = null_segment(0, 0);
