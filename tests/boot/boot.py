@@ -99,7 +99,7 @@ CASES = {
 }
 
 
-ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[^\[])")
+ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[^\[])")
 
 
 class Guest:
