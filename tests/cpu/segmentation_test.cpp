@@ -164,6 +164,7 @@ TEST_F(Segmentation, LimitChecks) {  // SDM vol. 3 5.3
 }
 
 TEST_F(Segmentation, RealModeOffsetsFrom1MiBReachPastTheLimit) {  // see the deviation's comment
+  real_mode();
   EXPECT_FALSE(check_segment_access(state, kDs, 0xfffe, 2, true));
   expect_fault(check_segment_access(state, kDs, 0xffff, 2, true), kVectorGp);
   expect_fault(check_segment_access(state, kDs, 0xfffff, 1, false), kVectorGp);
