@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "devices/ports/display.h"
@@ -45,6 +46,9 @@ class MachineControl {
   [[nodiscard]] virtual DisplaySource* display() = 0;
   [[nodiscard]] virtual KeyboardSink* keyboard() = 0;
   [[nodiscard]] virtual MouseSink* mouse() = 0;
+
+  // The PC font of the machine's video BIOS: 256 glyphs of 8x16 dots, 4096 bytes; may be empty.
+  [[nodiscard]] virtual std::span<const u8> text_font() const { return {}; }
 
   // For people: "disk.qcow2" and "translator" or "kvm".
   [[nodiscard]] virtual std::string guest_name() const = 0;

@@ -348,6 +348,10 @@ std::string Machine::engine_counters() {
   return out;
 }
 
+std::span<const u8> Machine::text_font() const {
+  return find_text_font(firmware_.vga_bios);
+}
+
 std::string Machine::engine_name() const {
   return engine_->name() == "tcg" ? "translator" : std::string(engine_->name());
 }

@@ -72,6 +72,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] MouseSink* mouse() override { return pc_->mouse(); }
   [[nodiscard]] std::string guest_name() const override { return config_.name; }
   [[nodiscard]] std::string engine_name() const override;
+  [[nodiscard]] std::span<const u8> text_font() const override;
   // Waits until a pause() that was asked for has taken effect (or the machine ended).
   void wait_paused();
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "ui/console_reader.h"
 #include "ui/png_file.h"
 #include "ui/terminal/code_page_437.h"
 
@@ -21,14 +22,25 @@ Result<void> save_screenshot(MachineControl& control, const std::string& path) {
   return write_png(path, frame);
 }
 
+namespace {
+
+bool read_screen(MachineControl& control, DisplaySource& display, TextScreen& screen) {
+  Frame frame;
+  {
+    const MachineLock lock = control.lock();
+    if (display.text(screen)) return true;
+    display.render(frame);
+  }
+  return ConsoleReader(control.text_font()).read(frame, screen);
+}
+
+}  // namespace
+
 std::string screen_text(MachineControl& control) {
   DisplaySource* const display = control.display();
   if (display == nullptr) return {};
   TextScreen screen;
-  {
-    const MachineLock lock = control.lock();
-    if (!display->text(screen)) return {};
-  }
+  if (!read_screen(control, *display, screen)) return {};
   std::string text;
   for (u32 row = 0; row < screen.rows; ++row) {
     std::size_t end = text.size();

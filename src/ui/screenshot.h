@@ -16,8 +16,9 @@ namespace emu {
 // Takes the machine lock. Errors: no display device; see write_png().
 [[nodiscard]] Result<void> save_screenshot(MachineControl& control, const std::string& path);
 
-// The text screen in UTF-8, a line for each row, without trailing blanks; empty in graphics modes
-// and without a display device. Takes the machine lock.
+// The text on the screen in UTF-8, a line for each row, without trailing blanks; also what
+// ConsoleReader makes of a graphical console. Empty for other pictures and without a display. Takes
+// the machine lock.
 [[nodiscard]] std::string screen_text(MachineControl& control);
 
 // Waits until `text` is on the screen; false if the machine finished or `limit` passed first.

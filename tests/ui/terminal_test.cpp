@@ -84,7 +84,10 @@ TEST(AnsiPainter, PaintsOnlyChanges) {
 
 TEST(AnsiPainter, CutsOffWhatDoesNotFit) {
   AnsiPainter painter;
-  const std::string out = painter.paint_text(small_screen(), {2, 1});
+  TextScreen screen = small_screen();
+  EXPECT_EQ(painter.paint_text(screen, {2, 1}).find("AB"), std::string::npos) << "cursor's row";
+  screen.cursor_row = -1;
+  const std::string out = painter.paint_text(screen, {2, 1});
   EXPECT_NE(out.find("AB"), std::string::npos);
   EXPECT_EQ(out.find("╔"), std::string::npos);
   EXPECT_EQ(out.find("\x1b[2;"), std::string::npos);

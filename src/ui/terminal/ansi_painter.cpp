@@ -96,19 +96,36 @@ void AnsiPainter::put(u32 column, u32 row, const Cell& cell, std::string& out) {
   at_column_ = column + 1;
 }
 
+namespace {
+
+// The row that a viewer wants to see above all.
+u32 row_of_interest(const TextScreen& screen) {
+  if (screen.cursor_row >= 0) return std::min(static_cast<u32>(screen.cursor_row), screen.rows - 1);
+  for (std::size_t i = screen.cells.size(); i > 0; --i) {
+    const u8 character = static_cast<u8>(screen.cells[i - 1]);
+    if (character != ' ' && character != 0) return static_cast<u32>((i - 1) / screen.columns);
+  }
+  return 0;
+}
+
+}  // namespace
+
 std::string AnsiPainter::paint_text(const TextScreen& screen, TerminalSize terminal) {
   std::string out;
   const u32 columns = std::min(screen.columns, terminal.columns);
   const u32 rows = std::min(screen.rows, terminal.rows);
   begin(columns, rows, false, terminal, out);
+  if (columns == 0 || rows == 0) return out;
+  const u32 last = std::max(row_of_interest(screen), rows - 1);
+  const u32 first = last + 1 - rows;
   for (u32 row = 0; row < rows; ++row) {
     for (u32 column = 0; column < columns; ++column) {
-      const u32 cell = screen.cells[std::size_t{row} * screen.columns + column];
+      const u32 cell = screen.cells[std::size_t{first + row} * screen.columns + column];
       put(column, row, {cell >> 8 & 15, cell >> 12 & 7, static_cast<u8>(cell)}, out);
     }
   }
   const u32 cursor_column = static_cast<u32>(screen.cursor_column);
-  const u32 cursor_row = static_cast<u32>(screen.cursor_row);
+  const u32 cursor_row = static_cast<u32>(screen.cursor_row) - first;
   if (cursor_column < columns && cursor_row < rows) {
     fmt::format_to(std::back_inserter(out), "\x1b[{};{}H\x1b[?25h", cursor_row + 1,
                    cursor_column + 1);

@@ -12,7 +12,8 @@ namespace emu {
 
 class AnsiPainter {
  public:
-  // What to write so that the terminal shows `screen`; what does not fit is cut off.
+  // What to write so that the terminal shows `screen`. Of a screen that does not fit, the
+  // upper left part that has the cursor's row (without a cursor: the last row that is not blank).
   [[nodiscard]] std::string paint_text(const TextScreen& screen, TerminalSize terminal);
   // The same for a picture: two pixels to a character, shrunk to fit, in direct colours.
   [[nodiscard]] std::string paint_picture(const Frame& frame, TerminalSize terminal);

@@ -8,6 +8,7 @@
 #include <array>
 #include <deque>
 
+#include "ui/console_reader.h"
 #include "ui/output_queue.h"
 #include "ui/terminal/ansi_painter.h"
 #include "ui/terminal/escape_keys.h"
@@ -29,6 +30,7 @@ class TerminalView final : public UserInterface {
  public:
   void run(MachineControl& control) override {
     const RawTerminal raw(STDIN_FILENO, RawTerminal::Signals::kGoToGuest, kFarewell);
+    ConsoleReader reader(control.text_font());
     output_.send(bytes_of(kHello));
     auto next_frame = std::chrono::steady_clock::now();
     while (!control.finished()) {
@@ -37,7 +39,7 @@ class TerminalView final : public UserInterface {
       const auto now = std::chrono::steady_clock::now();
       if (now < next_frame) continue;
       next_frame = now + std::chrono::milliseconds(kFrameMs);
-      paint(control);
+      paint(control, reader);
     }
     output_.flush();
   }
@@ -87,7 +89,7 @@ class TerminalView final : public UserInterface {
     strokes_.pop_front();
   }
 
-  void paint(MachineControl& control) {
+  void paint(MachineControl& control, ConsoleReader& reader) {
     DisplaySource* const display = control.display();
     if (display == nullptr || help_shown_) return;
     bool is_text = false;
@@ -97,10 +99,13 @@ class TerminalView final : public UserInterface {
       is_text = display->text(screen_);
       changed = !is_text && display->render(frame_);
     }
+    if (changed) is_console_ = reader.read(frame_, console_);
     const TerminalSize size = terminal_size(STDOUT_FILENO);
     std::string out;
     if (is_text) {
       out = painter_.paint_text(screen_, size);
+    } else if (is_console_) {
+      out = painter_.paint_text(console_, size);
     } else if (changed || was_text_ || size != size_) {
       out = painter_.paint_picture(frame_, size);
     }
@@ -117,6 +122,8 @@ class TerminalView final : public UserInterface {
   std::deque<KeyStroke> strokes_;
   TextScreen screen_;
   Frame frame_;
+  TextScreen console_;  // what frame_ says, if is_console_
+  bool is_console_ = false;
   TerminalSize size_;
   std::string last_;
   bool was_text_ = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine's screen in this terminal: text as text, pictures as coloured half blocks; what is
-// typed goes to the guest's keyboard, Ctrl-A commands as in EscapeKeys.
-// Not possible: the pointer, and keys that terminals do not report (a Shift alone, key releases).
+// The machine's screen in this terminal: text as text (a graphical console too, see
+// ConsoleReader), other pictures as coloured half blocks; what is typed goes to the guest's
+// keyboard, Ctrl-A commands as in EscapeKeys. Not possible: the pointer, and keys that terminals do
+// not report (a Shift alone, key releases).
 #pragma once
 
 #include <memory>
