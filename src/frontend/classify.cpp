@@ -108,6 +108,20 @@ bool is_masked_memory(const GuestInstruction& g) {
   return false;
 }
 
+// System instructions that are simple enough in some modes to be emitted inline.
+bool is_inline_system(ZydisMnemonic mnemonic, TranslationMode mode) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_SWAPGS:
+      return mode.code64() && mode.cpl == 0;
+    case ZYDIS_MNEMONIC_CLI:
+      return mode.iopl_ok != 0 && mode.vm86 == 0;
+    case ZYDIS_MNEMONIC_PUSHFQ:
+      return mode.code64();
+    default:
+      return false;
+  }
+}
+
 Choice classify_mnemonic(const GuestInstruction& g) {
   switch (g.info.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
@@ -478,6 +492,7 @@ void classify(GuestInstruction& g, TranslationMode mode) {
   const Choice choice = classify_mnemonic(g);
   g.kind = choice.kind;
   g.ends_block = choice.ends_block;
+  if (g.kind == Kind::kSystem && is_inline_system(g.info.mnemonic, mode)) g.kind = Kind::kSpecial;
   g.vector = kVectorUd;
   g.flags_read = g.flags_written = 0;
   if (g.kind != Kind::kNop && g.kind != Kind::kInvalid) {
@@ -493,6 +508,10 @@ void classify(GuestInstruction& g, TranslationMode mode) {
     g.flags_read = static_cast<u16>(kFlagsArithmetic);
   } else {
     find_flags(g);
+    if (g.info.mnemonic == ZYDIS_MNEMONIC_PUSHFQ) {
+      g.flags_read = static_cast<u16>(kFlagsArithmetic);
+      g.flags_written = 0;
+    }
   }
 }
 

@@ -173,7 +173,10 @@ class EmitContext {
   void emit_lea(const GuestInstruction& g);
   void emit_mov_from_segment(const GuestInstruction& g);
   void emit_xlat(const GuestInstruction& g);
-  void emit_direction(bool set);
+  void keep_bits(u64 mask);
+  void emit_flag(u64 flag, bool set);
+  void emit_swapgs();
+  void emit_push_flags(const GuestInstruction& g);
   void emit_bit_string(const GuestInstruction& g);
   void emit_bound(const GuestInstruction& g);
   void emit_salc();

@@ -15,9 +15,15 @@ void EmitContext::emit_special(const GuestInstruction& g) {
     case ZYDIS_MNEMONIC_XLAT:
       return emit_xlat(g);
     case ZYDIS_MNEMONIC_CLD:
-      return emit_direction(false);
+      return emit_flag(kFlagDf, false);
     case ZYDIS_MNEMONIC_STD:
-      return emit_direction(true);
+      return emit_flag(kFlagDf, true);
+    case ZYDIS_MNEMONIC_CLI:
+      return emit_flag(kFlagIf, false);
+    case ZYDIS_MNEMONIC_SWAPGS:
+      return emit_swapgs();
+    case ZYDIS_MNEMONIC_PUSHFQ:
+      return emit_push_flags(g);
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS:
     case ZYDIS_MNEMONIC_BTR:
@@ -74,15 +80,58 @@ void EmitContext::emit_xlat(const GuestInstruction& g) {
   end_access();
 }
 
-// DF lives in cpu.rflags: PEXT and PDEP with a mask clear it without touching flags.
-void EmitContext::emit_direction(bool set) {
-  const HostMem rflags = HostMem::frame(EMU_FRAME(cpu.rflags));
-  as_.load(kT0, rflags);
-  as_.mov_imm(kT1, ~kFlagDf);
+// kT0 = kT0 & mask without touching flags: PEXT and PDEP with the same mask. Uses kT1.
+void EmitContext::keep_bits(u64 mask) {
+  as_.mov_imm(kT1, mask);
   as_.pext(kT0, kT0, kT1);
   as_.pdep(kT0, kT0, kT1);
-  if (set) as_.lea(kT0, HostMem::at(kT0, static_cast<i32>(kFlagDf)));
+}
+
+// DF and IF live in cpu.rflags.
+void EmitContext::emit_flag(u64 flag, bool set) {
+  const HostMem rflags = HostMem::frame(EMU_FRAME(cpu.rflags));
+  as_.load(kT0, rflags);
+  keep_bits(~flag);
+  if (set) as_.lea(kT0, HostMem::at(kT0, static_cast<i32>(flag)));
   as_.store(rflags, kT0);
+}
+
+// At CPL 0: the GS base and IA32_KERNEL_GS_BASE change places.
+void EmitContext::emit_swapgs() {
+  const HostMem active =
+      HostMem::frame(EMU_FRAME(cpu.segments) + static_cast<i32>(sizeof(Segment) * kGs));
+  const HostMem inactive = HostMem::frame(EMU_FRAME(cpu.kernel_gs_base));
+  static_assert(offsetof(Segment, base) == 0);
+  as_.load(kT0, active);
+  as_.load(kT1, inactive);
+  as_.store(active, kT1);
+  as_.store(inactive, kT0);
+}
+
+// PUSHFQ: status flags from the host, the others from cpu.rflags; VM and RF read as zero.
+void EmitContext::emit_push_flags(const GuestInstruction& g) {
+  const unsigned bytes = g.info.operand_width / 8u;
+  save_flags();  // SF, ZF, AF, PF, CF in bits 15..8, OF in bit 0
+  as_.load(kT0, HostMem::frame(EMU_FRAME(spill[7])), 2);
+  as_.mov(kT2, kT0);
+  keep_bits(1);
+  as_.mov_imm(kT1, 11);
+  as_.shlx(kT0, kT0, kT1);
+  as_.xchg(kT0, kT2);
+  keep_bits(0xd500);
+  as_.mov_imm(kT1, 8);
+  as_.shrx(kT0, kT0, kT1);
+  as_.lea(kT2, HostMem::sum(kT0, kT2));
+  as_.load(kT0, HostMem::frame(EMU_FRAME(cpu.rflags)));
+  keep_bits(0xffffffff & ~(kFlagsArithmetic | kFlagVm | kFlagRf));
+  as_.lea(kT2, HostMem::sum(kT0, kT2));
+  as_.store(HostMem::frame(EMU_FRAME(spill[0])), kT2);
+  load_stack_offset(-static_cast<i64>(bytes));
+  begin_access(g, {.size = bytes, .write = true, .segment = kSs});
+  as_.load(kT2, HostMem::frame(EMU_FRAME(spill[0])));
+  as_.store(host_operand(), kT2, bytes);
+  adjust_stack(-static_cast<i64>(bytes));
+  end_access();
 }
 
 // BT and friends with a register bit offset: the offset is signed and may lead outside the operand.
