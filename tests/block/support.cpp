@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -63,7 +64,10 @@ std::vector<u8> read_file(const std::string& path) {
 
 std::vector<u8> random_bytes(std::mt19937_64& random, u64 count) {
   std::vector<u8> bytes(count);
-  for (u8& b : bytes) b = static_cast<u8>(random());
+  for (u64 at = 0; at < count; at += 8) {
+    const u64 value = random();
+    std::memcpy(&bytes[at], &value, std::min<u64>(8, count - at));
+  }
   return bytes;
 }
 

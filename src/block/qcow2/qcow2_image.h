@@ -85,6 +85,7 @@ class Qcow2Image final : public DiskImage {
 
   // Change (exclusive lock).
   Result<void> prepare_to_write();
+  [[nodiscard]] u64 overwritable_bytes(const Extent& extent, u64 offset) const;
   Result<void> write_one(u64 offset, Pieces in);
   Result<void> write_new_cluster(const Extent& old, u64 offset, Pieces in);
   Result<void> fill_cluster(u64 target, bool is_stale, const Extent& old, u64 offset, Pieces in);

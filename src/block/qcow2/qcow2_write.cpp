@@ -62,10 +62,8 @@ Result<void> Qcow2Image::write(u64 offset, Pieces in) {
       const std::shared_lock lock(lock_);
       auto extent = find(offset, left);
       if (!extent) return extent.error();
-      if (extent->in_place && !metadata_.contains(extent->host_offset >> header_.cluster_bits)) {
-        length = std::min(extent->length_bytes, header_.cluster_bytes() - in_cluster(offset));
-        EMU_TRY(file_->write(extent->host_offset, cursor.take(length)));
-      }
+      length = overwritable_bytes(*extent, offset);
+      if (length != 0) EMU_TRY(file_->write(extent->host_offset, cursor.take(length)));
     }
     if (length == 0) {
       const std::unique_lock lock(lock_);
@@ -77,6 +75,16 @@ Result<void> Qcow2Image::write(u64 offset, Pieces in) {
     left -= length;
   }
   return {};
+}
+
+// How much of the extent may be overwritten in place, up to the first cluster that holds a table.
+u64 Qcow2Image::overwritable_bytes(const Extent& extent, u64 offset) const {
+  if (!extent.in_place) return 0;
+  u64 length = 0;
+  u64 cluster = extent.host_offset >> header_.cluster_bits;
+  while (length < extent.length_bytes && !metadata_.contains(cluster++))
+    length += header_.cluster_bytes() - in_cluster(offset + length);
+  return std::min(length, extent.length_bytes);
 }
 
 // Writes inside one cluster.
