@@ -40,31 +40,44 @@ CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<std::
 void add_machine_options(CLI::App& app, Collected& c) {
   const std::string group = "Machine";
   app.add_option("--accel", c.accel, "Engine: auto (KVM if it is usable), kvm, tcg (translate)")
+      ->type_name("ENGINE")
       ->group(group);
   app.add_option("-m,--memory", c.memory, "Memory: 512M, 2G; a bare number is MiB [2G]")
+      ->type_name("SIZE")
       ->group(group);
-  app.add_option("--cpus,--smp", c.cpus, "Number of processors [1]")->group(group);
-  app.add_option("--cpu", c.cpu, "Processor model [max: all this engine can do]")->group(group);
-  app.add_option("--machine", c.machine, "Machine type: pc")->group(group);
-  app.add_option("--name", c.name, "Name in the window title")->group(group);
+  app.add_option("--cpus,--smp", c.cpus, "Number of processors [1]")->type_name("N")->group(group);
+  app.add_option("--cpu", c.cpu, "Processor model [max: all this engine can do]")
+      ->type_name("MODEL")
+      ->group(group);
+  app.add_option("--machine", c.machine, "Machine type: pc")->type_name("TYPE")->group(group);
+  app.add_option("--name", c.name, "Name in the window title")->type_name("NAME")->group(group);
   app.add_option("--rtc", c.rtc, "Clock: base=utc, base=localtime, base=2026-01-31T12:00:00")
+      ->type_name("base=WHEN")
       ->group(group);
 }
 
 void add_disk_options(CLI::App& app, Collected& c) {
   const std::string group = "Disks";
   app.add_option("image", c.images, "Disk image (qcow2 or raw) to start from")
+      ->type_name("FILE")
       ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-  app.add_option("--hda", c.hd[0], "Image for the first disk")->group(group);
-  app.add_option("--hdb", c.hd[1], "Image for the second disk")->group(group);
-  app.add_option("--hdc", c.hd[2], "Image for the third disk")->group(group);
-  app.add_option("--hdd", c.hd[3], "Image for the fourth disk")->group(group);
-  app.add_option("--cdrom", c.cdrom, "ISO image for the CD-ROM drive")->group(group);
-  app.add_option("--fda,--floppy", c.fd[0], "Image for the first floppy drive")->group(group);
-  app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")->group(group);
+  app.add_option("--hda", c.hd[0], "Image for the first disk")->type_name("FILE")->group(group);
+  app.add_option("--hdb", c.hd[1], "Image for the second disk")->type_name("FILE")->group(group);
+  app.add_option("--hdc", c.hd[2], "Image for the third disk")->type_name("FILE")->group(group);
+  app.add_option("--hdd", c.hd[3], "Image for the fourth disk")->type_name("FILE")->group(group);
+  app.add_option("--cdrom", c.cdrom, "ISO image for the CD-ROM drive")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--fda,--floppy", c.fd[0], "Image for the first floppy drive")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")
+      ->type_name("FILE")
+      ->group(group);
   add_list(
       app, "--drive", c.drives,
       "file=F[,format=qcow2|raw][,media=disk|cdrom|floppy][,index=N][,readonly=on][,snapshot=on]")
+      ->type_name("SPEC")
       ->group(group);
   app.add_flag("--snapshot", c.snapshot, "Forget all changes to disks at the end")->group(group);
 }
@@ -72,27 +85,44 @@ void add_disk_options(CLI::App& app, Collected& c) {
 void add_boot_options(CLI::App& app, Collected& c) {
   const std::string group = "Starting";
   app.add_option("--boot", c.boot, "Order: letters of c (disk), d (CD-ROM); menu=on [cd]")
+      ->type_name("ORDER")
       ->group(group);
   app.add_option("--kernel", c.kernel, "Linux kernel (bzImage) to start directly, no firmware")
+      ->type_name("FILE")
       ->group(group);
-  app.add_option("--initrd", c.initrd, "Initial RAM disk for --kernel")->group(group);
-  app.add_option("--append", c.append, "Command line for --kernel")->group(group);
-  app.add_option("--firmware,--bios", c.firmware, "BIOS image [Debian's SeaBIOS]")->group(group);
-  app.add_option("--vga-firmware", c.vga_firmware, "VGA BIOS image [Debian's]")->group(group);
+  app.add_option("--initrd", c.initrd, "Initial RAM disk for --kernel")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--append", c.append, "Command line for --kernel")
+      ->type_name("TEXT")
+      ->group(group);
+  app.add_option("--firmware,--bios", c.firmware, "BIOS image [Debian's SeaBIOS]")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--vga-firmware", c.vga_firmware, "VGA BIOS image [Debian's]")
+      ->type_name("FILE")
+      ->group(group);
 }
 
 void add_host_options(CLI::App& app, Collected& c) {
   const std::string group = "Screen, serial and network";
-  app.add_option("--display", c.display, "auto, window, terminal, none [auto]")->group(group);
-  app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")->group(group);
+  app.add_option("--display", c.display, "auto, window, terminal, none [auto]")
+      ->type_name("KIND")
+      ->group(group);
+  app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--after", c.after, "When: SECONDS, or a TEXT on the screen [at the end]")
+      ->type_name("WHEN")
       ->group(group);
   app.add_flag("--nographic", c.nographic, "No screen; serial port in this terminal")->group(group);
   app.add_option("--serial", c.serial, "First serial port: stdio, file:PATH, null, none")
+      ->type_name("WHERE")
       ->group(group);
   app.add_option("--debug-console", c.debug_console, "Ports 402h and E9h: stdio, file:PATH, null")
+      ->type_name("WHERE")
       ->group(group);
-  add_list(app, "--nic,--net", c.nics, "Network: none")->group(group);
+  add_list(app, "--nic,--net", c.nics, "Network: none")->type_name("KIND")->group(group);
   app.add_option("--vga", c.vga, "Accepted: std")->group("");
   app.add_option("--monitor", c.monitor, "Accepted: none")->group("");
   app.add_option("--parallel", c.parallel, "Accepted: none")->group("");
@@ -103,12 +133,19 @@ void add_host_options(CLI::App& app, Collected& c) {
 void add_ending_options(CLI::App& app, Collected& c) {
   const std::string group = "Ending";
   app.add_flag("--no-reboot", c.no_reboot, "Exit when the guest restarts itself")->group(group);
-  app.add_option("--on-reset", c.on_reset, "reboot or exit [reboot]")->group(group);
-  app.add_option("--on-triple-fault", c.on_triple_fault, "reset or stop [reset]")->group(group);
+  app.add_option("--on-reset", c.on_reset, "reboot or exit [reboot]")
+      ->type_name("WHAT")
+      ->group(group);
+  app.add_option("--on-triple-fault", c.on_triple_fault, "reset or stop [reset]")
+      ->type_name("WHAT")
+      ->group(group);
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code")
+      ->type_name("NAME")
       ->group(group);
-  app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")->group(group);
+  app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")
+      ->type_name("PORT")
+      ->group(group);
   app.add_flag("--enable-kvm", c.enable_kvm, "As --accel=kvm")->group("");
 }
 
@@ -117,14 +154,17 @@ void add_inspection_options(CLI::App& app, Collected& c) {
   app.add_flag("--print-config", c.print_config, "Print the configuration, as --config reads it")
       ->group(group);
   app.add_option("--config", "Read options from a file, one name=value a line (also: @FILE)")
+      ->type_name("FILE")
       ->group(group);
   app.add_option("--dump-block", c.dump_block, "Print guest and host code of the block at ADDR")
+      ->type_name("ADDR")
       ->group(group);
   app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
       ->group(group);
   add_list(app, "--translator", c.translator,
            "Switches: chain=off jump-cache=off pair-returns=off share-checks=off dead-flags=off "
            "max-block=N code-cache=SIZE")
+      ->type_name("SWITCHES")
       ->group(group);
   app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);
   app.add_flag("--counters", c.counters, "Print the engine's counters at the end")->group(group);

@@ -13,7 +13,6 @@ namespace emu {
 namespace {
 
 // Below 640 KiB, where nothing else is when there is no firmware.
-constexpr u64 kBootParams = 0x10000;
 constexpr u64 kGdt = 0x11000;
 constexpr u64 kPageTables = 0x12000;  // PML4, PDPT, four page directories
 constexpr u64 kCommandLine = 0x20000;

@@ -21,6 +21,9 @@ struct BootChunk {
   std::vector<u8> bytes;
 };
 
+// Where the kernel's boot parameters ("zero page") are.
+inline constexpr u64 kBootParams = 0x10000;
+
 // A kernel ready to be put into memory; can be placed again after every reset.
 struct LinuxBoot {
   std::vector<BootChunk> chunks;

@@ -60,7 +60,7 @@ constexpr std::string_view kVersion = "pc";
 
 void add_bios(SmbiosTables& out) {
   Structure s(0, 0x0000);
-  s.text("SeaBIOS").text("1").put<u16>(0xe800).text("01/01/2024").put<u8>(0);
+  s.text(kMaker).text("0.1").put<u16>(0xe800).text("01/01/2024").put<u8>(0);
   s.put<u64>(1u << 3);         // characteristics are not supported
   s.put<u8>(0).put<u8>(0x1c);  // UEFI no, virtual machine, targeted content
   s.put<u8>(0).put<u8>(0).put<u8>(0xff).put<u8>(0xff);
