@@ -167,9 +167,6 @@ Result<void> Machine::reset_state() {
     for (const BootChunk& chunk : boot->chunks) {
       pc_->map().memory().write(chunk.address, chunk.bytes);
     }
-    if (config_.display != DisplayKind::kNone || !config_.screenshot.empty()) {
-      offer_framebuffer(pc_->map().ports(), pc_->map().memory(), kBootParams);
-    }
   }
   const u64 engine_tsc = Frequency{io_.clock().tsc_hz(), 1}.ticks_at(io_.clock().now_ns());
   for (auto& processor : pc_->processors()) {

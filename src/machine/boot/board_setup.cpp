@@ -2,7 +2,6 @@
 #include "machine/boot/board_setup.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/bits.h"
 #include "devices/pci/pci_bus.h"
@@ -142,39 +141,6 @@ void place_tables(AddressSpace& memory, u64 memory_bytes, unsigned cpus) {
   memory.write(kSmbiosEntry2, smbios.entry_point_2(kSmbiosStructures));
   memory.write(kSmbiosEntry3, smbios.entry_point_3(kSmbiosStructures));
   memory.write(kSmbiosStructures, smbios.structures);
-}
-
-void offer_framebuffer(AddressSpace& ports, AddressSpace& memory, u64 boot_params) {
-  constexpr u16 kIndexPort = 0x1ce, kVbeDataPort = 0x1cf;
-  constexpr u16 kWidth = 1024, kHeight = 768, kBits = 32;
-  constexpr u32 kDisplayBar = 0x80000000u | 2u << 11 | 0x10;  // 00:02.0, BAR 0
-  constexpr u8 kLinearFramebuffer = 0x23;                     // VIDEO_TYPE_VLFB
-  const auto write_vbe = [&ports](u16 index, u16 value) {
-    ports.store(kIndexPort, 2, index);
-    ports.store(kVbeDataPort, 2, value);
-  };
-  write_vbe(1, kWidth);
-  write_vbe(2, kHeight);
-  write_vbe(3, kBits);
-  write_vbe(4, 0x41);           // enabled, linear
-  (void)ports.load(0x3da, 1);   // the attribute controller expects an index now:
-  ports.store(0x3c0, 1, 0x20);  // video on
-
-  ports.store(kAddressPort, 4, kDisplayBar);
-  const u64 base = ports.load(kDataPort, 4) & ~u64{0xf};
-  std::array<u8, 0x40> info{};
-  u8* const p = info.data();
-  p[0x0f] = kLinearFramebuffer;
-  store_le<u16>(p + 0x12, kWidth);
-  store_le<u16>(p + 0x14, kHeight);
-  store_le<u16>(p + 0x16, kBits);
-  store_le<u32>(p + 0x18, static_cast<u32>(base));
-  store_le<u32>(p + 0x1c, static_cast<u32>(16 * kMiB / (64 * kKiB)));  // in units of 64 KiB
-  store_le<u16>(p + 0x24, kWidth * kBits / 8);
-  constexpr std::array<u8, 8> kLayout{8, 16, 8, 8, 8, 0, 8, 24};  // red, green, blue, unused
-  std::copy(kLayout.begin(), kLayout.end(), p + 0x26);
-  store_le<u16>(p + 0x32, 1);  // pages
-  memory.write(boot_params, info);
 }
 
 void configure_memory_types(CpuState& state, const CpuFeatures& features) {

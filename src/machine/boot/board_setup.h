@@ -18,12 +18,6 @@ void configure_board(AddressSpace& ports);
 void place_tables(AddressSpace& memory, u64 memory_bytes, unsigned cpus);
 inline constexpr u64 kDirectRsdp = 0xf0000;
 
-// Puts the display card into a linear 1024x768 mode and tells the kernel about it in the boot
-// parameters at `boot_params`, so that its console has a screen without a video BIOS. Machine lock
-// held; after configure_board() and after the parameters were written.
-// Source: QEMU docs/specs/standard-vga.rst (VBE registers); Linux include/uapi/linux/screen_info.h.
-void offer_framebuffer(AddressSpace& ports, AddressSpace& memory, u64 boot_params);
-
 // Memory types as firmware leaves them: write-back RAM, uncached below 4 GiB and in the VGA hole.
 void configure_memory_types(CpuState& state, const CpuFeatures& features);
 
