@@ -5,6 +5,7 @@
 #        boot.py --list
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -58,6 +59,23 @@ def demo(cpus):
                 needs=(DEMO,))
 
 
+def disks():
+    """Writes, trims and reads back through the disk, and reads a CD-ROM as a host does."""
+    iso = f"{RESCUE}cdrom.iso"
+    contents = hashlib.md5(pathlib.Path(iso).read_bytes()).hexdigest() if os.path.exists(iso) else ""
+    return Case(f"-m 512 -snapshot -cdrom {iso} {DEMO}",
+                ((SHELL, "dd if=/dev/urandom of=/a bs=64k count=200 && cp /a /b && sync && "
+                         "echo 3 > /proc/sys/vm/drop_caches && cmp /a /b && echo same=$?\n"),
+                 (r"same=0\s", None),
+                 (SHELL, "rm /a && sync && fstrim / && echo 3 > /proc/sys/vm/drop_caches && "
+                         "wc -c < /b\n"),
+                 (r"\s13107200\s", None),
+                 (SHELL, "modprobe sr_mod; sleep 1; md5sum /dev/sr0\n"), (contents, None),
+                 (SHELL, "dmesg | grep -c 'ata.*\\(error\\|failed\\|timeout\\)'\n"),
+                 (r"\s0\s", None), (SHELL, "poweroff\n"), (r"Power down", None)),
+                needs=(DEMO, iso))
+
+
 def memtest(bits, until, cpus=1):
     image = f"{MEMTEST}{bits}.bin"
     return Case(f"-m 64 -smp {cpus} -kernel {image} -append console=ttyS0,115200",
@@ -94,6 +112,8 @@ CASES = {
     "memtest_ia32": memtest("ia32", r"#1 "),
     "grub_rescue_usb": rescue("usb.img", "-hda"),
     "grub_rescue_cdrom": rescue("cdrom.iso", "-cdrom"),
+    "grub_rescue_floppy": rescue("floppy.img", "-fda"),
+    "demo_disk_writes": disks(),
     "u_boot": firmware("/usr/lib/u-boot/qemu-x86/u-boot.rom", r"\n=> "),
     "uefi_shell": firmware("/usr/share/ovmf/OVMF.fd", r"Shell> "),
 }
