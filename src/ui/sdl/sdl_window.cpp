@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "ui/png_file.h"
@@ -16,6 +18,24 @@ namespace {
 
 constexpr u32 kFrameMs = 16;
 
+bool is_set(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0';
+}
+
+// SDL's drivers for the displays that the environment names; empty: whatever SDL finds. The
+// environment's SDL_VIDEODRIVER overrides a hint.
+std::string announced_drivers() {
+  std::string drivers = is_set("DISPLAY") ? "x11" : "";
+  if (is_set("WAYLAND_DISPLAY")) drivers += drivers.empty() ? "wayland" : ",wayland";
+  return drivers;
+}
+
+bool shows_nothing() {
+  const std::string_view driver = SDL_GetCurrentVideoDriver();
+  return driver == "offscreen" || driver == "dummy" || driver == "evdev";
+}
+
 // Initialises SDL's video for its life.
 class SdlVideo {
  public:
@@ -24,7 +44,15 @@ class SdlVideo {
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");  // a PC is no film
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
     SDL_SetHint(SDL_HINT_GRAB_KEYBOARD, "0");
+    // Ask only for what is announced: SDL also takes drivers that show nothing to anybody.
+    const std::string drivers = announced_drivers();
+    if (!drivers.empty()) SDL_SetHint(SDL_HINT_VIDEODRIVER, drivers.c_str());
     ok_ = SDL_InitSubSystem(SDL_INIT_VIDEO) == 0;
+    if (ok_ && !is_set("SDL_VIDEODRIVER") && shows_nothing()) {
+      SDL_QuitSubSystem(SDL_INIT_VIDEO);
+      SDL_SetError("there is no display here");
+      ok_ = false;
+    }
   }
   ~SdlVideo() {
     if (ok_) SDL_QuitSubSystem(SDL_INIT_VIDEO);
@@ -152,15 +180,14 @@ class SdlWindow final : public UserInterface {
 }  // namespace
 
 bool has_graphical_display() {
-  for (const char* name : {"SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"}) {
-    const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0') return true;
-  }
-  return false;
+  return is_set("SDL_VIDEODRIVER") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY");
 }
 
 Result<std::unique_ptr<UserInterface>> open_sdl_window(const SdlWindowOptions& options) {
   auto video = std::make_unique<SdlVideo>();
+  if (!video->ok() && is_set("DISPLAY")) {
+    return fail("cannot open a window on display {}: {}", std::getenv("DISPLAY"), SDL_GetError());
+  }
   if (!video->ok()) return fail("cannot open a window: {}", SDL_GetError());
   auto screen = SdlScreen::open(options.is_full_screen);
   if (!screen) return screen.error();
