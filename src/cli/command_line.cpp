@@ -87,7 +87,7 @@ void add_boot_options(CLI::App& app, Collected& c) {
   app.add_option("--boot", c.boot, "Order: letters of c (disk), d (CD-ROM); menu=on [cd]")
       ->type_name("ORDER")
       ->group(group);
-  app.add_option("--kernel", c.kernel, "Linux kernel (bzImage) to start directly, no firmware")
+  app.add_option("--kernel", c.kernel, "Linux (bzImage) or Multiboot kernel to start directly")
       ->type_name("FILE")
       ->group(group);
   app.add_option("--initrd", c.initrd, "Initial RAM disk for --kernel")

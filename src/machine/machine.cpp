@@ -149,10 +149,11 @@ Result<void> Machine::make_engine() {
 }
 
 Result<void> Machine::reset_state() {
-  Result<LinuxBoot> boot = LinuxBoot{};
+  Result<KernelBoot> boot = KernelBoot{};
   const bool direct = !config_.linux_boot.kernel.empty();
+  const auto font = find_text_font(firmware_.vga_bios);
   if (direct) {
-    boot = LinuxBoot::prepare(config_.linux_boot, pc_->map().layout(), kDirectRsdp);
+    boot = prepare_kernel(config_.linux_boot, pc_->map().layout(), {kDirectRsdp, !font.empty()});
     if (!boot) return boot.error();
   }
   const std::lock_guard guard(lock_);
@@ -160,10 +161,7 @@ Result<void> Machine::reset_state() {
   if (direct) {
     configure_board(pc_->map().ports());
     place_tables(pc_->map().memory(), config_.memory_bytes, config_.cpus);
-    if (const auto font = find_text_font(firmware_.vga_bios); !font.empty()) {
-      set_text_mode(pc_->map().ports(), pc_->map().memory(), font);
-      boot->announce_text_mode();
-    }
+    if (!font.empty()) set_text_mode(pc_->map().ports(), pc_->map().memory(), font);
     for (const BootChunk& chunk : boot->chunks) {
       pc_->map().memory().write(chunk.address, chunk.bytes);
     }

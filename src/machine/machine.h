@@ -10,7 +10,7 @@
 
 #include "cpu/cpuid_model.h"
 #include "machine/boot/firmware.h"
-#include "machine/boot/linux_boot.h"
+#include "machine/boot/kernel_boot.h"
 #include "machine/control.h"
 #include "machine/io_thread.h"
 #include "machine/machine_config.h"

@@ -146,8 +146,14 @@ class SmallGuest : public CpuBus, public IoHandler {
     }
     if (second_cpu_) signal(second_bus_.interrupts_, *second_cpu_, port, value);
   }
-  u64 read_mmio(PhysAddr a, unsigned size) override { return space_.load(a.value, size); }
-  void write_mmio(PhysAddr a, unsigned size, u64 v) override { space_.store(a.value, size, v); }
+  u64 read_mmio(PhysAddr a, unsigned size) override {
+    u64 v = 0;
+    space_.read(a.value, {reinterpret_cast<u8*>(&v), size});
+    return v;
+  }
+  void write_mmio(PhysAddr a, unsigned size, u64 v) override {
+    space_.write(a.value, {reinterpret_cast<const u8*>(&v), size});
+  }
   std::optional<u8> acknowledge_interrupt() override { return take(interrupts, *cpu_); }
   u8 task_priority() override { return priority_; }
   void set_task_priority(u8 p) override { priority_ = p; }

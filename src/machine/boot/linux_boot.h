@@ -9,17 +9,12 @@
 
 #include "base/result.h"
 #include "cpu/cpu_state.h"
+#include "machine/boot/boot_chunk.h"
 #include "machine/boot/bzimage.h"
 #include "machine/machine_config.h"
 #include "machine/pc_layout.h"
 
 namespace emu {
-
-// Bytes that belong at a guest-physical address.
-struct BootChunk {
-  u64 address = 0;
-  std::vector<u8> bytes;
-};
 
 // Where the kernel's boot parameters ("zero page") are.
 inline constexpr u64 kBootParams = 0x10000;
