@@ -9,11 +9,14 @@
 
 namespace emu {
 
-// Immutable; safe from any thread.
+// now_ns() is safe from any thread once settle() has returned.
 class HostTime {
  public:
-  // Finds the counter's frequency: from the kernel (perf), else by measuring for 10 ms.
+  // Starts to measure the counter.
   HostTime();
+  // Finds its frequency: from the kernel (perf), else over the time since the construction, of
+  // which it waits for at least 10 ms. Later calls do nothing.
+  void settle();
 
   // Ticks of the time stamp counter per second; what the guest's TSC counts, too.
   [[nodiscard]] u64 tsc_hz() const { return tsc_hz_; }
@@ -30,7 +33,8 @@ class HostTime {
 
   u64 tsc_hz_ = 0;
   u64 tsc_base_ = 0;
-  u64 multiplier_ = 0;  // nanoseconds per tick, shifted left by kShift
+  u64 monotonic_base_ns_ = 0;  // at tsc_base_
+  u64 multiplier_ = 0;         // nanoseconds per tick, shifted left by kShift
   bool use_tsc_ = false;
 };
 

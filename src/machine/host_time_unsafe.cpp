@@ -8,11 +8,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/unique_fd.h"
 #include "base/vm_time.h"
 
 namespace emu {
 namespace {
+
+constexpr u64 kMeasureNs = 10'000'000;
 
 // CPUID 80000007h EDX bit 8, or a hypervisor (which would not offer a TSC that stops).
 bool tsc_is_steady() {
@@ -67,21 +71,28 @@ Sample sample(u64 (*clock)()) {
   return best;
 }
 
-u64 measured_tsc_hz(u64 (*clock)()) {
-  const Sample start = sample(clock);
-  const timespec pause{0, 10'000'000};
-  ::nanosleep(&pause, nullptr);
-  const Sample end = sample(clock);
-  const u64 ns = end.ns - start.ns;
-  if (ns == 0) return kNsPerSecond;
-  return static_cast<u64>(u128{end.tsc - start.tsc} * kNsPerSecond / ns);
-}
-
 }  // namespace
 
-HostTime::HostTime() : tsc_base_(__builtin_ia32_rdtsc()) {
-  tsc_hz_ = tsc_hz_from_kernel();
-  if (tsc_hz_ == 0) tsc_hz_ = measured_tsc_hz(&monotonic_ns);
+HostTime::HostTime() {
+  const Sample start = sample(&monotonic_ns);
+  tsc_base_ = start.tsc;
+  monotonic_base_ns_ = start.ns;
+}
+
+void HostTime::settle() {
+  if (tsc_hz_ != 0) return;
+  u64 hz = tsc_hz_from_kernel();
+  if (hz == 0) {
+    const u64 passed_ns = monotonic_ns() - monotonic_base_ns_;
+    if (passed_ns < kMeasureNs) {
+      const timespec rest{0, static_cast<long>(kMeasureNs - passed_ns)};
+      ::nanosleep(&rest, nullptr);
+    }
+    const Sample end = sample(&monotonic_ns);
+    hz = static_cast<u64>(u128{end.tsc - tsc_base_} * kNsPerSecond /
+                          std::max<u64>(end.ns - monotonic_base_ns_, 1));
+  }
+  tsc_hz_ = std::max<u64>(hz, 1);
   multiplier_ = static_cast<u64>((u128{kNsPerSecond} << kShift) / tsc_hz_);
   use_tsc_ = tsc_is_steady();
 }

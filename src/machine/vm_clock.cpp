@@ -35,6 +35,7 @@ std::unique_ptr<Timer> VmClock::create_timer(std::function<void()> fired) {
 
 void VmClock::run() {
   if (running()) return;
+  host_.settle();
   base_ns_.store(host_.now_ns() - frozen_ns_.load(), std::memory_order_release);
   frozen_ns_.store(kNever, std::memory_order_release);
   earlier_();

@@ -26,7 +26,10 @@ class VmClock final : public Clock {
   [[nodiscard]] std::unique_ptr<Timer> create_timer(std::function<void()> fired) override;
 
   // The host's, and the guest's, ticks per second.
-  [[nodiscard]] u64 tsc_hz() const { return host_.tsc_hz(); }
+  [[nodiscard]] u64 tsc_hz() {
+    host_.settle();
+    return host_.tsc_hz();
+  }
 
   void run();
   void pause();
