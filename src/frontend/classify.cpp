@@ -253,7 +253,6 @@ Choice classify_mnemonic(const GuestInstruction& g) {
     case ZYDIS_MNEMONIC_POPF:
     case ZYDIS_MNEMONIC_POPFD:
     case ZYDIS_MNEMONIC_POPFQ:
-    case ZYDIS_MNEMONIC_STI:
     case ZYDIS_MNEMONIC_STAC:
     case ZYDIS_MNEMONIC_CLAC:
     case ZYDIS_MNEMONIC_HLT:
@@ -303,6 +302,7 @@ Choice classify_mnemonic(const GuestInstruction& g) {
     case ZYDIS_MNEMONIC_PUSHFD:
     case ZYDIS_MNEMONIC_PUSHFQ:
     case ZYDIS_MNEMONIC_CLI:
+    case ZYDIS_MNEMONIC_STI:  // see emit_set_interrupts()
     case ZYDIS_MNEMONIC_MONITOR:
     case ZYDIS_MNEMONIC_FXSAVE:
     case ZYDIS_MNEMONIC_FXSAVE64:

@@ -166,6 +166,11 @@ class EmitContext {
   void call_handler(SystemCall call);
   [[nodiscard]] const SystemCall* keep(SystemCall call);
   [[nodiscard]] SystemCall describe(const GuestInstruction& g) const;
+
+  // emit_inline_system.cpp: system instructions with a fast path; false if this mode has none
+  [[nodiscard]] bool emit_inline_system(const GuestInstruction& g);
+  void emit_read_tsc();
+  void emit_set_interrupts(const GuestInstruction& g);
   void emit_raise(u8 vector, bool has_error);
   void raise_unsupported(const GuestInstruction& g);
 

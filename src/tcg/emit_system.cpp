@@ -184,7 +184,10 @@ void EmitContext::call_handler(SystemCall call) {
 }
 
 void EmitContext::emit_system(const GuestInstruction& g) {
+  if (emit_inline_system(g)) return;
   SystemCall call = describe(g);
+  // The handler of STI leaves the block, so that the shadow is seen.
+  if (g.info.mnemonic == ZYDIS_MNEMONIC_STI) call.ends_block = true;
   call.handler = choose(g);
   if (call.handler == nullptr) return raise_unsupported(g);
   describe_registers(g, call);

@@ -56,6 +56,8 @@ struct alignas(4096) VcpuFrame {
   u64 tlb_index_mask = u64{kTlbEntries - 1} << 12;  // for pext
   u64 jump_index_mask = 0;  // for pext; 0 while an exit is requested: entry 0 never hits
   u32 mode = 0;             // TranslationMode::packed() of the running code
+  u32 interrupt_line = 0;   // level of INTR; set by other threads (atomic access)
+  u64 tsc_bias = 0;         // host TSC + this = the engine's TSC
   u32 exit_argument = 0;
   u64 exit_address = 0;  // slow path: linear address; faults: host PC
   u64 spill[8] = {};     // scratch for generated code

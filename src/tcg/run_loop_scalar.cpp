@@ -72,7 +72,7 @@ void TcgCpu::fault(const Fault& f) noexcept {
 }
 
 u64 TcgCpu::engine_tsc() const noexcept {
-  return __builtin_ia32_rdtsc() + tsc_bias_;
+  return __builtin_ia32_rdtsc() + frame_->tsc_bias;
 }
 
 u64 TcgCpu::linear_rip() const noexcept {
@@ -338,7 +338,7 @@ void TcgCpu::take_interrupts() noexcept {
     deliver_nmi(core_, false);
     mode_stale_ = true;
   }
-  if (interrupt_line_.load(std::memory_order_acquire) && can_take_interrupt(s)) {
+  if (interrupt_line() && can_take_interrupt(s)) {
     save_vectors();
     if (const auto vector = bus_->acknowledge_interrupt()) {
       ++counters_.interrupts;
@@ -393,7 +393,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
     rearm_polls();
     Service service{};
     if (take_requests(service)) return stop_for(service);
-    if (s.nmi_pending || s.smi_pending || interrupt_line_.load(std::memory_order_acquire)) {
+    if (s.nmi_pending || s.smi_pending || interrupt_line()) {
       take_interrupts();
     }
     if (s.activity != Activity::kRunning) return stop_for(Service::kHalted);

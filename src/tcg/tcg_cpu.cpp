@@ -81,7 +81,10 @@ void TcgCpu::wake_up() {
 }
 
 void TcgCpu::set_interrupt_line(bool active) {
-  if (interrupt_line_.exchange(active, std::memory_order_seq_cst) == active || !active) return;
+  if ((__atomic_exchange_n(&frame_->interrupt_line, u32{active}, __ATOMIC_SEQ_CST) != 0) ==
+          active ||
+      !active)
+    return;
   request_exit(0);
   wake_up();
 }
@@ -150,7 +153,7 @@ std::string TcgCpu::counters() const {
 
 StopReason TcgCpu::run(CpuBus& bus) {
   bus_ = &bus;
-  tsc_bias_ = engine_.tsc_bias(config_.cpuid->features().tsc_hz);
+  frame_->tsc_bias = engine_.tsc_bias(config_.cpuid->features().tsc_hz);
   const HostThread thread(*this, *frame_);
   for (;;) {
     switch (loop()) {
@@ -213,8 +216,7 @@ void TcgCpu::wait_halted() {
   const CpuState& s = frame_->cpu;
   wake_.wait(lock, [&] {
     return requests_.load(std::memory_order_seq_cst) != 0 ||
-           (s.activity == Activity::kHalted && (s.rflags & kFlagIf) != 0 &&
-            interrupt_line_.load(std::memory_order_seq_cst));
+           (s.activity == Activity::kHalted && (s.rflags & kFlagIf) != 0 && interrupt_line());
   });
   sleeping_.store(false, std::memory_order_seq_cst);
 }

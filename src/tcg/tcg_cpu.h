@@ -106,7 +106,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Whether another thread wants this vCPU's attention, or a deliverable interrupt waits.
   [[nodiscard]] bool attention() const noexcept {
     return requests_.load(std::memory_order_relaxed) != 0 ||
-           (interrupt_line_.load(std::memory_order_relaxed) && (frame_->cpu.rflags & kFlagIf) != 0);
+           (interrupt_line() && (frame_->cpu.rflags & kFlagIf) != 0);
   }
   // A linear range inside one page for a bulk operation: host memory that may be read (or written
   // without further notice), or null with or without `fault`.
@@ -276,7 +276,6 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 large_regions_[64] = {};  // hashed 2 MiB regions with large-page entries
   bool giant_pages_ = false;
   u8 poll_byte_[64] = {};
-  u64 tsc_bias_ = 0;
   u64 last_pause_ = 0;       // host TSC
   u32 pauses_in_a_row_ = 0;  // with less than kPauseGap between them
   static constexpr u64 kPauseGap = 4096;
@@ -292,7 +291,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // requests
   std::atomic<bool> in_code_{false};
   std::atomic<u32> requests_{0};
-  std::atomic<bool> interrupt_line_{false};
+  [[nodiscard]] bool interrupt_line() const noexcept {
+    return __atomic_load_n(&frame_->interrupt_line, __ATOMIC_SEQ_CST) != 0;
+  }
   std::atomic<u32> sipi_vector_{0};
   std::atomic<bool> sleeping_{false};
   std::mutex sleep_mutex_;
