@@ -24,7 +24,8 @@ struct Collected {
   std::string display, screenshot, after, vga, serial, debug_console, monitor, parallel, debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, nics, devices, translator;
-  bool snapshot = false, nographic = false, no_reboot = false, enable_kvm = false;
+  bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
+       enable_kvm = false;
   bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
   bool quiet = false, print_config = false, version = false;
 };
@@ -109,6 +110,7 @@ void add_host_options(CLI::App& app, Collected& c) {
   app.add_option("--display", c.display, "auto, window, terminal, none [auto]")
       ->type_name("KIND")
       ->group(group);
+  app.add_flag("--full-screen", c.full_screen, "Let the window fill the screen")->group(group);
   app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")
       ->type_name("FILE")
       ->group(group);
@@ -322,6 +324,7 @@ Result<void> interpret_boot(const Collected& c, MachineConfig& config) {
 Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
   if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
+  config.full_screen = c.full_screen;
   config.screenshot = c.screenshot;
   config.screenshot_after = c.after;
   EMU_TRY(take(c.debug_console, "--debug-console", parse_char, config.debug_console));
@@ -412,6 +415,7 @@ std::string print_config(const MachineConfig& config) {
   line("firmware", config.firmware);
   line("vga-firmware", config.vga_firmware);
   line("display", display_text(config.display));
+  flag("full-screen", config.full_screen);
   line("screenshot", config.screenshot);
   line("after", config.screenshot_after);
   line("serial", char_text(config.serial));

@@ -34,6 +34,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"firmware", "bios", true},
     {"vga-firmware", "", true},
     {"display", "", true},
+    {"full-screen", "", false},
     {"screenshot", "", true},
     {"after", "", true},
     {"vga", "", true},

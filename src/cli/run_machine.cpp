@@ -27,7 +27,7 @@ void print_error(const std::string& message) {
 std::unique_ptr<UserInterface> open_automatic(MachineConfig& config, std::string& notice) {
   std::string reason = "no display here (DISPLAY and WAYLAND_DISPLAY are not set)";
   if (has_graphical_display()) {
-    auto window = open_sdl_window({});
+    auto window = open_sdl_window({config.full_screen});
     if (window) {
       config.display = DisplayKind::kWindow;
       return std::move(*window);
@@ -48,7 +48,7 @@ Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config, std
     case DisplayKind::kAuto:
       return open_automatic(config, notice);
     case DisplayKind::kWindow:
-      return open_sdl_window({});
+      return open_sdl_window({config.full_screen});
     case DisplayKind::kTerminal:
       if (config.serial.kind == SerialKind::kStdio) {
         return fail("--display=terminal and --serial=stdio both want this terminal");

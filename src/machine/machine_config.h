@@ -63,6 +63,7 @@ struct MachineConfig {
   CharConfig serial;
   CharConfig debug_console;  // ports 402h and E9h
   DisplayKind display = DisplayKind::kAuto;
+  bool full_screen = false;      // the window's
   std::string screenshot;        // PNG file, or empty
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
   std::optional<u16> debug_exit_port;

@@ -193,7 +193,8 @@ TEST(SdlWindow, SaysWhyThereIsNoWindow) {
   const auto window = open_sdl_window({});
   ::unsetenv("DISPLAY");
   ASSERT_FALSE(window);
-  EXPECT_NE(window.error().message.find("cannot open a window on display :9999: "), std::string::npos);
+  EXPECT_NE(window.error().message.find("cannot open a window on display :9999: "),
+            std::string::npos);
 }
 
 }  // namespace
