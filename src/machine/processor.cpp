@@ -27,6 +27,7 @@ u64 Processor::read_mmio(PhysAddr address, unsigned size) {
     const u64 value = apic_.read(align_down(*offset, 4), 4);
     return (value >> ((*offset & 3) * 8)) & byte_mask(size);
   }
+  if (apic_.covers(address.value)) return byte_mask(size);
   u64 value = 0;
   wires_.map.memory().read(address.value, std::span(reinterpret_cast<u8*>(&value), size));
   return value;
@@ -38,6 +39,7 @@ void Processor::write_mmio(PhysAddr address, unsigned size, u64 value) {
     if ((*offset & 3) == 0) apic_.write(*offset, 4, value & 0xffffffff);
     return;
   }
+  if (apic_.covers(address.value)) return;
   wires_.map.memory().write(address.value, std::span(reinterpret_cast<const u8*>(&value), size));
 }
 

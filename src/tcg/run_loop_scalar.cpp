@@ -357,7 +357,8 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   if (step) {
     s.interrupt_shadow = false;
     mode_stale_ = true;
-    debug_pending_ = 0;
+    if (!debug_traps_held_) debug_pending_ = 0;
+    debug_traps_held_ = false;
   }
   delivered_ = false;
   find_jump_slot();
@@ -379,6 +380,7 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   }
   if (!step || delivered_) return;
   if (resume != 0) s.rflags &= ~kFlagRf;
+  if (debug_traps_held_) return;  // 6.8.3: what it hit is reported with the next instruction's
   if (trap || debug_pending_ != 0) {
     deliver_fault(core_, debug_fault((trap ? kDr6Bs : 0) | debug_pending_));
   }
@@ -398,7 +400,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
     }
     if (s.activity != Activity::kRunning) return stop_for(Service::kHalted);
     if (mode_stale_) compute_mode();
-    if (mode_.single_step && (s.rflags & kFlagRf) == 0) {
+    if (mode_.single_step && (s.rflags & kFlagRf) == 0 && !debug_traps_held_) {
       if (const u64 hit = match_code_breakpoint(s, LinearAddr{linear_rip()})) {
         deliver_fault(core_, debug_fault(hit));
         mode_stale_ = true;

@@ -364,7 +364,13 @@ Fault TcgCpu::write(LinearAddr address, unsigned size, u64 value, Privilege who)
   return write_linear(address.value, reinterpret_cast<const u8*>(&value), size, who);
 }
 
+Fault TcgCpu::check_range(u64 linear, u64 length, Privilege who) const noexcept {
+  if (who != Privilege::kCurrent || !frame_->cpu.code64()) return Fault::none();
+  return is_canonical(linear) && is_canonical(linear + length - 1) ? Fault::none() : Fault::gp();
+}
+
 Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) noexcept {
+  if (const Fault f = check_range(linear, length, who)) return f;
   const unsigned set = set_for(who);
   const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
   for (unsigned done = 0; done < length;) {
@@ -385,6 +391,7 @@ Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) n
 }
 
 Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege who) noexcept {
+  if (const Fault f = check_range(linear, length, who)) return f;
   if (((linear & kOffsetMask) + length) > kPageBytes) {
     if (const Fault f = probe_write(LinearAddr{linear}, length, who)) return f;
   }
@@ -410,6 +417,7 @@ Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege 
 }
 
 Fault TcgCpu::probe_write(LinearAddr address, u64 length_bytes, Privilege who) {
+  if (const Fault f = check_range(address.value, length_bytes, who)) return f;
   const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
   const u64 last = (address.value + length_bytes - 1) & ~kOffsetMask;
   for (u64 page = address.value & ~kOffsetMask;; page += kPageBytes) {
@@ -489,6 +497,8 @@ bool TcgCpu::compare_exchange_phys(PhysAddr address, unsigned size, u64 expected
 }
 
 u8* TcgCpu::bulk_host(u64 linear, bool write, Fault& fault) noexcept {
+  fault = check_range(linear, 1, Privilege::kCurrent);
+  if (fault) return nullptr;
   TlbInfo* e = resolve(linear, set_for(Privilege::kCurrent), write, false, fault);
   if (e == nullptr || e->host == nullptr) return nullptr;
   if (write && (!e->ram_writable || !e->ram->fast_writable(e->ram_page))) return nullptr;

@@ -13,7 +13,7 @@ void set_zf(CpuState& s, bool on) {
 
 // SS loads inhibit interrupts and traps until the next instruction is done.
 void after_segment_load(TcgCpu& t, SegmentIndex index) {
-  if (index == kSs) t.cpu().interrupt_shadow = true;
+  if (index == kSs) t.hold_debug_traps();
 }
 
 unsigned register_operand(const SystemCall& c) {

@@ -98,6 +98,11 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // The handler set cpu.rip itself.
   void transferred() noexcept { transferred_ = true; }
   [[nodiscard]] u64 next_rip() const noexcept { return next_rip_; }
+  // SS was loaded: interrupts, and this instruction's debug traps, wait for the next instruction.
+  void hold_debug_traps() noexcept {
+    frame_->cpu.interrupt_shadow = true;
+    debug_traps_held_ = true;
+  }
   // The guest says that it waits for another processor.
   void note_pause() noexcept;
   // Acts on core().effects.
@@ -114,6 +119,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Linear memory to and from a buffer, any length up to a few KiB; page by page.
   Fault read_linear(u64 linear, u8* out, unsigned length, Privilege who) noexcept;
   Fault write_linear(u64 linear, const u8* in, unsigned length, Privilege who) noexcept;
+  // #GP for what is not canonical, where the instruction's own operand is meant.
+  Fault check_range(u64 linear, u64 length, Privilege who) const noexcept;
   void flush_page(u64 linear) noexcept;
   // The host PC -> guest RIP of x87 instruction pointers; 0 if unknown.
   [[nodiscard]] u64 guest_fip(u64 host_pc) const noexcept;
@@ -245,7 +252,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
   KnownSlot known_slots_[64];
   bool host_memory_failed_ = false;
-  u64 debug_pending_ = 0;  // DR6 bits of data breakpoints hit by the running instruction
+  u64 debug_pending_ = 0;          // DR6 bits of data breakpoints hit by the running instruction
+  bool debug_traps_held_ = false;  // the instruction before this one loaded SS
   // What commit_write has to do: copy the bounce slot out (if any) and mark pages as written.
   struct PendingCommit {
     unsigned parts = 0;

@@ -64,5 +64,15 @@ TEST(HostileGuest, ApicMsrsTakeAnything) {
   ASSERT_TRUE(m.machine->return_to_reset());
 }
 
+// Software that clears the window of a switched-off APIC must not send itself interrupts.
+TEST(HostileGuest, TheWindowOfADisabledApicIsEmpty) {
+  RomMachine m(RomGuest().exit(3).halt());
+  Processor& processor = *m.machine->pc().processors()[0];
+  ASSERT_TRUE(processor.write_msr(0x1b, 0xfee00d00));  // x2APIC mode: no window
+  processor.write_mmio(PhysAddr{0xfee00000}, 4, 0x41);
+  EXPECT_EQ(processor.read_mmio(PhysAddr{0xfee00030}, 4), 0xffffffffu);
+  EXPECT_FALSE(processor.acknowledge_interrupt().has_value());
+}
+
 }  // namespace
 }  // namespace emu

@@ -84,6 +84,11 @@ class LocalApic final : public Device, public IoHandler, public IrqSink {
     }
     return address & (kWindowBytes - 1);
   }
+  // Whether the processor's own accesses to `address` end here, even where window_offset() has no
+  // register for them: reads give ones, writes vanish, and no message goes out.
+  [[nodiscard]] bool covers(u64 address) const {
+    return (address & lapic::kBaseAddress) == (state_.base & lapic::kBaseAddress);
+  }
   // The window, for this processor only: AccessSizes{4, 4}.
   [[nodiscard]] u64 read(u64 offset, unsigned size) override;
   void write(u64 offset, unsigned size, u64 value) override;

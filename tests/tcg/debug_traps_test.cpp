@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Debug traps around SS loads, and system instructions whose operand is at no canonical address.
+// Source: Intel SDM vol. 3 6.8.3 (masking exceptions when switching stacks), 17.3.1.4.
+#include "tcg/small_guest.h"
+
+namespace emu {
+namespace {
+
+using namespace asmjit::x86;
+
+// #DB writes the low byte of the address it returns to and clears TF when that is `last`.
+struct TrapGuest {
+  TrapGuest() : state(g.long_mode()) {
+    g.set_gate(kVectorDb, 0x50000);
+    g.assemble(0x50000, [](Assembler& a) {
+      a.push(rax);
+      a.mov(rax, qword_ptr(rsp, 8));
+      a.out(0xe9, al);
+      a.pop(rax);
+      a.iretq();
+    });
+  }
+  SmallGuest g;
+  CpuState state;
+};
+
+TEST(DebugTraps, WaitForTheInstructionAfterAnSsLoad) {
+  TrapGuest t;
+  std::string expected;
+  t.g.assemble(SmallGuest::kCodeAt, [&](Assembler& a) {
+    a.mov(ecx, ss);
+    a.pushfq();
+    a.or_(dword_ptr(rsp), 0x100);
+    a.popfq();
+    a.mov(ss, ecx);  // no trap here
+    a.nop();
+    expected.push_back(static_cast<char>(a.offset()));
+    a.pushfq();
+    expected.push_back(static_cast<char>(a.offset()));
+    a.and_(dword_ptr(rsp), ~0x100);
+    expected.push_back(static_cast<char>(a.offset()));
+    a.popfq();
+    expected.push_back(static_cast<char>(a.offset()));
+    a.mov(eax, 1);
+    a.out(0xf4, eax);
+    a.hlt();
+  });
+  t.g.run(t.state);
+  EXPECT_EQ(t.g.exit_value, 1u);
+  EXPECT_EQ(t.g.output, expected);
+}
+
+TEST(SystemOperands, AreCanonicalOrFault) {
+  SmallGuest g;
+  const CpuState s = g.long_mode();
+  g.set_gate(kVectorGp, 0x50000);
+  g.assemble(0x50000, [](Assembler& a) {
+    a.inc(ebx);
+    a.mov(qword_ptr(rsp, 8), rcx);  // where to go on
+    a.add(rsp, 8);
+    a.iretq();
+  });
+  g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    const auto one = a.newLabel(), two = a.newLabel(), three = a.newLabel();
+    a.xor_(ebx, ebx);
+    a.mov(rdi, u64{0x1234'0000'0002'0000});
+    a.lea(rcx, ptr(one));
+    a.sgdt(ptr(rdi));
+    a.bind(one);
+    a.lea(rcx, ptr(two));
+    a.fxsave(ptr(rdi));
+    a.bind(two);
+    a.lea(rcx, ptr(three));
+    a.lidt(ptr(rdi));
+    a.bind(three);
+    a.mov(eax, ebx);
+    a.out(0xf4, eax);
+    a.hlt();
+  });
+  g.run(s);
+  EXPECT_EQ(g.exit_value, 3u);
+}
+
+}  // namespace
+}  // namespace emu
