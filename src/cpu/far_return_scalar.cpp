@@ -88,7 +88,10 @@ void drop_inner_segments(CpuState& state, unsigned cpl) noexcept {
     Segment& segment = state.segments[index];
     constexpr u16 kConformingCode = kSegCode | kSegConforming;
     if (!segment.usable() || (segment.attributes & kConformingCode) == kConformingCode) continue;
-    if (segment.dpl() < cpl) segment = null_segment(0, 0);
+    if (segment.dpl() >= cpl) continue;
+    const u64 base = segment.base;  // stays, as processors do it: FS and GS have 64-bit bases
+    segment = null_segment(0, 0);
+    segment.base = base;
   }
 }
 

@@ -12,9 +12,10 @@ constexpr unsigned kVariableRanges = 8;
 constexpr unsigned kMcBanks = 10;
 constexpr u64 kMtrrCapValue = kVariableRanges | 1u << 8 | 1u << 10;  // fixed ranges, WC
 constexpr u64 kMcgCapValue = kMcBanks | 1u << 8;                     // IA32_MCG_CTL exists
-// Stored; what they switch (fast strings, thermal control, CPUID limit, XD) is not modelled.
+// Stored; what they switch (fast strings, thermal control, CPUID limit, TPR messages, XD) is not
+// modelled.
 constexpr u64 kMiscEnableWritable =
-    1u << 0 | 1u << 3 | 1u << 7 | 1u << 16 | 1u << 18 | 1u << 22 | u64{1} << 34;
+    1u << 0 | 1u << 3 | 1u << 7 | 1u << 16 | 1u << 18 | 1u << 22 | 1u << 23 | u64{1} << 34;
 constexpr u64 kDebugctlWritable = 3;  // LBR (stored, not modelled) and BTF
 
 bool in_range(u32 index, u32 first, u32 count) {

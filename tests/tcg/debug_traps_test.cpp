@@ -81,5 +81,35 @@ TEST(SystemOperands, AreCanonicalOrFault) {
   EXPECT_EQ(g.exit_value, 3u);
 }
 
+// Linux and others leave a kernel selector in GS and go to user mode: its base must survive.
+TEST(OuterReturn, NullsGsButKeepsItsBase) {
+  SmallGuest g;
+  CpuState s = g.long_mode();
+  s.segments[kGs].base = 0x30000;
+  store_le(g.ram() + 0x30008, u64{0x55});
+  g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    const auto user = a.newLabel();
+    a.push(0x23);
+    a.push(static_cast<i32>(SmallGuest::kStackTop) - 0x100);
+    a.push(0x3002);  // IOPL 3
+    a.push(0x1b);
+    a.lea(rax, ptr(user));
+    a.push(rax);
+    a.iretq();
+    a.bind(user);
+    a.mov(ecx, gs);
+    Mem at = qword_ptr(u64{8});
+    at.setSegment(gs);
+    a.mov(rax, at);
+    a.lea(eax, ptr(rax, rcx));
+    a.out(0xf4, eax);
+    const auto here = a.newLabel();
+    a.bind(here);
+    a.jmp(here);
+  });
+  g.run(s);
+  EXPECT_EQ(g.exit_value, 0x55u);
+}
+
 }  // namespace
 }  // namespace emu
