@@ -129,6 +129,7 @@ class EmitContext {
   void emit_push_all(const GuestInstruction& g);
   void emit_pop_all(const GuestInstruction& g);
   void emit_enter(const GuestInstruction& g);
+  void load_frame_pointer(u8 to, i64 step);
   void emit_leave(const GuestInstruction& g);
 
   // emit_string.cpp

@@ -121,6 +121,14 @@ void EmitContext::emit_pop_all(const GuestInstruction& g) {
   adjust_stack(static_cast<i64>(bytes) * 8);
 }
 
+// `to` = the stack pointer after a push of `step` bytes: a 16-bit stack keeps the upper half of
+// ESP.
+void EmitContext::load_frame_pointer(u8 to, i64 step) {
+  const u8 sp = kHostRegister[kRsp];
+  if (stack_bytes() == 2) as_.mov(to, sp, 4);
+  as_.lea(to, HostMem::at(sp, static_cast<i32>(-step)), stack_bytes());
+}
+
 void EmitContext::emit_enter(const GuestInstruction& g) {
   const unsigned bytes = operand_bytes(g);
   const i64 step = bytes;
@@ -148,15 +156,15 @@ void EmitContext::emit_enter(const GuestInstruction& g) {
   if (level != 0) {  // this frame's own pointer
     load_stack_offset(down);
     begin_access(g, {.size = bytes, .write = true, .segment = kSs, .partial = true});
-    as_.lea(kT2, HostMem::at(kHostRegister[kRsp], static_cast<i32>(-step)));
+    load_frame_pointer(kT2, step);
     as_.store(host_operand(), kT2, bytes);
     end_access();
   }
   // The new stack top must be writable, or the instruction faults (SDM: ENTER).
   load_stack_offset(down - locals);
-  begin_access(g, {.size = bytes, .read = true, .segment = kSs});
+  begin_access(g, {.size = bytes, .read = true, .write = true, .segment = kSs});
   end_access();
-  as_.lea(kT0, HostMem::at(kHostRegister[kRsp], static_cast<i32>(-step)), 8);
+  load_frame_pointer(kT0, step);
   adjust_stack(down - locals);
   as_.mov(hRbp, kT0, bytes);
 }

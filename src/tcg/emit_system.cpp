@@ -231,7 +231,9 @@ void EmitContext::load_system_operand(const GuestInstruction& g, const ZydisDeco
   if (address_only || !needs_limit_check(segment)) return add_segment_base(segment);
   free_flags(g);
   const unsigned size = op.size / 8u;
-  const bool write = (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+  // ARPL writes only when it raises the level, and checks then.
+  const bool write =
+      (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0 && g.info.mnemonic != ZYDIS_MNEMONIC_ARPL;
   to_linear(g, segment, size < 1 ? 1 : size > 64 ? 64 : size, write, flags_);
   settle_flags();
 }

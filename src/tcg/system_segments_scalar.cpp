@@ -65,13 +65,10 @@ void system_pop_segment(TcgCpu& t, const SystemCall& c) noexcept {
   // The selector is 16 bits whatever the operand size (SDM vol. 2 POP).
   if (!peek_stack(t, 2, value)) return;
   CpuState& s = t.cpu();
-  const u64 sp = s.gpr[kRsp];
+  // The size of the stack that is left counts, not that of one which POP SS enters.
+  const u64 mask = stack_mask(s);
   if (!done(t, load_segment(t.core(), index, static_cast<u16>(value)))) return;
-  if (index == kSs) {
-    set_stack_pointer(s, sp + c.operand_bytes);
-  } else {
-    set_stack_pointer(s, s.gpr[kRsp] + c.operand_bytes);
-  }
+  s.gpr[kRsp] = (s.gpr[kRsp] & ~mask) | ((s.gpr[kRsp] + c.operand_bytes) & mask);
   after_segment_load(t, index);
 }
 
@@ -130,6 +127,9 @@ void system_arpl(TcgCpu& t, const SystemCall& c) noexcept {
   if (!read_operand(t, c, c.reg2, 2, target)) return;
   const u64 source = read_gpr(s, c.reg, 2);
   const bool raise = (target & 3) < (source & 3);
+  if (raise && c.memory && !segment_allows(s.segments[c.segment], true)) {
+    return t.fault(Fault::with_code(c.segment == kSs ? kVectorSs : kVectorGp, 0));
+  }
   if (raise && !write_operand(t, c, c.reg2, 2, (target & ~u64{3}) | (source & 3))) return;
   set_zf(s, raise);
 }
