@@ -248,7 +248,10 @@ Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
     return fail("more than one image ({} and {}); give further disks with --drive file=...",
                 c.images[0], c.images[1]);
   }
-  for (const std::string& image : c.images) config.drives.push_back(drive_at(image, -1));
+  for (const std::string& image : c.images) {
+    if (image.empty()) return fail("the name of the image is empty; emu disk.qcow2 starts a disk");
+    config.drives.push_back(drive_at(image, -1));
+  }
   if (!c.cdrom.empty()) {
     DriveConfig drive = drive_at(c.cdrom, c.hd[2].empty() ? 2 : -1);
     drive.media = DriveMedia::kCdrom;

@@ -93,6 +93,7 @@ TEST(CommandLine, BadValuesNameTheOption) {
   EXPECT_NE(error_of({"-m"}).find("needs a value"), std::string::npos);
   EXPECT_NE(error_of({"-nographic=1"}).find("takes no value"), std::string::npos);
   EXPECT_NE(error_of({"a.img", "b.img"}).find("more than one image"), std::string::npos);
+  EXPECT_NE(error_of({""}).find("name of the image is empty"), std::string::npos);
   EXPECT_NE(error_of({"-hda", "a", "-drive", "file=b,index=0"}).find("place 0"), std::string::npos);
   EXPECT_NE(error_of({"-drive", "file=x,if=virtio"}).find("use if=ide"), std::string::npos);
 }
