@@ -17,6 +17,7 @@ class CodeCache {
   // Execution address of the next allocation, 64-byte aligned.
   [[nodiscard]] const u8* next() const { return execute_.data() + used_; }
   [[nodiscard]] u64 free_bytes() const { return size_bytes_ - used_; }
+  [[nodiscard]] u64 size_bytes() const { return size_bytes_; }
   [[nodiscard]] u64 used_bytes() const { return used_; }
   // Copies `bytes` to next() and moves it on. The caller has checked free_bytes().
   const u8* append(const u8* bytes, u64 length_bytes);

@@ -9,6 +9,8 @@ namespace emu {
 namespace {
 
 constexpr u64 kRoomForOneBlock = 256 * kKiB;
+// Dropped blocks keep their memory until clear(): one per so many bytes of code at most.
+constexpr u64 kCodeBytesPerDroppedBlock = 512;
 
 // vCPUs look at `to` without the lock.
 void set_unlinked(ExitRecord& e) {
@@ -42,7 +44,8 @@ Result<std::unique_ptr<TranslationCache>> TranslationCache::create(u64 code_byte
 
 bool TranslationCache::has_room() const {
   return code_.free_bytes() > kRoomForOneBlock && exit_count_ + 1024 < kMaxExits &&
-         block_count_.load(std::memory_order_relaxed) + 1 < kMaxBlocks;
+         block_count_.load(std::memory_order_relaxed) + 1 < kMaxBlocks &&
+         dropped_count_ < code_.size_bytes() / kCodeBytesPerDroppedBlock;
 }
 
 u64 TranslationCache::granules(u64 from, u64 to) {
@@ -96,6 +99,7 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, u32 length_bytes, Em
     block.hash_next.store(bucket.load(std::memory_order_relaxed), std::memory_order_relaxed);
     bucket.store(&block, std::memory_order_release);
   }
+  if (!cached) ++dropped_count_;
   counters_.blocks.fetch_add(1, std::memory_order_relaxed);
   return &block;
 }
@@ -138,6 +142,7 @@ void TranslationCache::unlink_outgoing(TranslatedBlock& block) {
 
 void TranslationCache::drop(TranslatedBlock& block) {
   block.valid.store(false, std::memory_order_seq_cst);
+  ++dropped_count_;
   unlink_incoming(block);
   unlink_outgoing(block);
   std::atomic<TranslatedBlock*>* at = &buckets_[hash(block.key)];
@@ -195,6 +200,7 @@ void TranslationCache::clear() {
   }
   block_count_.store(0);
   exit_count_ = 1;
+  dropped_count_ = 0;
   blocks_.clear();
   code_.truncate(kept_bytes_);
   counters_.clears.fetch_add(1, std::memory_order_relaxed);

@@ -134,6 +134,7 @@ class TranslationCache {
   TranslatedBlock** order_;  // by ascending code address
   std::atomic<u32> block_count_{0};
   u32 exit_count_ = 1;
+  u64 dropped_count_ = 0;  // blocks that nothing finds any more, since clear()
   std::vector<std::unique_ptr<TranslatedBlock>> blocks_;
   std::unordered_map<const u8*, PageCode> pages_;
   Counters counters_;

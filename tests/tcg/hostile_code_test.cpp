@@ -214,5 +214,32 @@ TEST(HostileCode, EveryMsrTakesAnything) {
   }
 }
 
+// A guest that rewrites its code all the time, or runs it from a device, fills memory with
+// translations that nothing finds again: now and then they have to go.
+TEST(HostileCode, DroppedTranslationsDoNotPileUp) {
+  using namespace asmjit::x86;
+  TcgOptions options;
+  options.code_cache_bytes = 2 * kMiB;
+  SmallGuest g(options);
+  const CpuState s = g.long_mode();
+  g.load(0x40000, {0xb8, 0, 0, 0, 0, 0xc3});  // mov eax, N; ret
+  g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    const auto loop = a.newLabel();
+    a.mov(ecx, 10'000);
+    a.bind(loop);
+    a.mov(dword_ptr(u64{0x40001}), ecx);
+    a.mov(ebx, 0x40000);
+    a.call(rbx);
+    a.dec(ecx);
+    a.jnz(loop);
+    a.out(0xf4, eax);
+    a.hlt();
+  });
+  g.run(s);
+  EXPECT_EQ(g.exit_value, 1u);
+  const std::string counters = g.cpu().counters();
+  EXPECT_EQ(counters.find("code_flushes 0\n"), std::string::npos) << counters;
+}
+
 }  // namespace
 }  // namespace emu
