@@ -359,6 +359,7 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
     mode_stale_ = true;
     if (!debug_traps_held_) debug_pending_ = 0;
     debug_traps_held_ = false;
+    int_delivered_ = false;
   }
   delivered_ = false;
   find_jump_slot();
@@ -378,7 +379,12 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
       cache_clears_ = engine_.cache().counters().clears.load(std::memory_order_relaxed);
     }
   }
-  if (!step || delivered_) return;
+  if (!step) return;
+  if (delivered_) {
+    // What an SS load before INT n hit is reported at the handler's first instruction.
+    if (int_delivered_ && debug_pending_ != 0) deliver_fault(core_, debug_fault(debug_pending_));
+    return;
+  }
   if (resume != 0) s.rflags &= ~kFlagRf;
   if (debug_traps_held_) return;  // 6.8.3: what it hit is reported with the next instruction's
   if (trap || debug_pending_ != 0) {

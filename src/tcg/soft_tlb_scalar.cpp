@@ -369,8 +369,15 @@ Fault TcgCpu::check_range(u64 linear, u64 length, Privilege who) const noexcept 
   return is_canonical(linear) && is_canonical(linear + length - 1) ? Fault::none() : Fault::gp();
 }
 
+// Operands of instructions that C++ carries out hit watchpoints as others do.
+void TcgCpu::note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept {
+  if (!mode_.always_slow || who != Privilege::kCurrent) return;
+  debug_pending_ |= match_data_breakpoint(frame_->cpu, LinearAddr{linear}, length, write);
+}
+
 Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) noexcept {
   if (const Fault f = check_range(linear, length, who)) return f;
+  note_data_breakpoint(linear, length, false, who);
   const unsigned set = set_for(who);
   const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
   for (unsigned done = 0; done < length;) {
@@ -392,6 +399,7 @@ Fault TcgCpu::read_linear(u64 linear, u8* out, unsigned length, Privilege who) n
 
 Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege who) noexcept {
   if (const Fault f = check_range(linear, length, who)) return f;
+  note_data_breakpoint(linear, length, true, who);
   if (((linear & kOffsetMask) + length) > kPageBytes) {
     if (const Fault f = probe_write(LinearAddr{linear}, length, who)) return f;
   }

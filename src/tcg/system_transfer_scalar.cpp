@@ -30,6 +30,7 @@ void finish(TcgCpu& t, const Fault& f) {
 
 void software_event(TcgCpu& t, u8 vector, EventKind kind) {
   deliver_software(t.core(), vector, kind, t.next_rip());
+  if (kind != EventKind::kIcebp) t.int_delivered();
   t.delivered();
 }
 

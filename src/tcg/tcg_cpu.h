@@ -89,6 +89,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Ends the instruction: with a fault delivered, or by leaving for the run loop.
   void fault(const Fault& fault) noexcept;
   void leave() noexcept { frame_->leave_reason = static_cast<u64>(LeaveReason::kLeft); }
+  // The handler delivered INT n, INT3 or INTO.
+  void int_delivered() noexcept { int_delivered_ = true; }
   // The handler delivered an event itself.
   void delivered() noexcept {
     delivered_ = true;
@@ -188,6 +190,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
   void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
   void commit_store() noexcept;
+  void note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept;
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
   void flush_tlb(bool global_too) noexcept;
   void flush_exec(bool global_too) noexcept;
@@ -238,6 +241,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool vectors_saved_ = true;
   bool transferred_ = false;
   bool delivered_ = false;
+  bool int_delivered_ = false;
   u64 next_rip_ = 0;
   u64 xsave_mask_ = 3;
   Fault fetch_fault_;

@@ -50,6 +50,31 @@ TEST(DebugTraps, WaitForTheInstructionAfterAnSsLoad) {
   EXPECT_EQ(t.g.output, expected);
 }
 
+// A watchpoint on the SS load's operand and INT n after it: first the INT, then, before the
+// handler's first instruction, the watchpoint's #DB.
+TEST(DebugTraps, AWatchpointBeforeIntIsReportedInItsHandler) {
+  TrapGuest t;
+  t.state.dr[0] = 0x30000;
+  t.state.dr7 = 0x000f0402;  // DR0: 4 bytes, read or write
+  store_le(t.g.ram() + 0x30000, u32{0x10});
+  t.g.set_gate(0x42, 0x51000);
+  t.g.assemble(0x51000, [](Assembler& a) {
+    a.mov(eax, 'h');
+    a.out(0xe9, al);
+    a.iretq();
+  });
+  t.g.assemble(SmallGuest::kCodeAt, [](Assembler& a) {
+    a.mov(ss, word_ptr(u64{0x30000}));
+    a.int_(0x42);
+    a.mov(eax, 1);
+    a.out(0xf4, eax);
+    a.hlt();
+  });
+  t.g.run(t.state);
+  EXPECT_EQ(t.g.exit_value, 1u);
+  EXPECT_EQ(t.g.output, std::string("\0h", 2)) << "the address 51000h, then the handler";
+}
+
 TEST(SystemOperands, AreCanonicalOrFault) {
   SmallGuest g;
   const CpuState s = g.long_mode();
