@@ -40,7 +40,7 @@ std::string display_words(const MachineConfig& config) {
     case SerialKind::kNone:
       break;
   }
-  return "no screen";
+  return config.vnc.empty() ? "no screen" : "screen for VNC clients at " + config.vnc;
 }
 
 }  // namespace

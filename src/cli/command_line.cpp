@@ -7,6 +7,7 @@
 
 #include "cli/option_names.h"
 #include "cli/option_values.h"
+#include "ui/vnc/vnc_address.h"
 
 #ifndef EMU_VERSION
 #define EMU_VERSION "0.1"
@@ -21,7 +22,8 @@ struct Collected {
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
   std::string hd[4], fd[2];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, screenshot, after, vga, serial, debug_console, monitor, parallel, debug_exit;
+  std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, parallel,
+      debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, nics, devices, translator;
   bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
@@ -107,10 +109,15 @@ void add_boot_options(CLI::App& app, Collected& c) {
 
 void add_host_options(CLI::App& app, Collected& c) {
   const std::string group = "Screen, serial and network";
-  app.add_option("--display", c.display, "auto, window, terminal, none [auto]")
+  app.add_option("--display", c.display, "auto, window (sdl), terminal (term), none [auto]")
       ->type_name("KIND")
       ->group(group);
   app.add_flag("--full-screen", c.full_screen, "Let the window fill the screen")->group(group);
+  app.add_option("--vnc", c.vnc,
+                 "Show the screen to VNC clients: :1 (port 5901 of this host), HOST:1, "
+                 "unix:PATH; [,password-file=FILE]")
+      ->type_name("WHERE")
+      ->group(group);
   app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")
       ->type_name("FILE")
       ->group(group);
@@ -328,6 +335,12 @@ Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
   if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
   config.full_screen = c.full_screen;
+  if (c.vnc != "none") config.vnc = c.vnc;
+  if (!config.vnc.empty()) {
+    const auto address = parse_vnc_address(config.vnc);
+    if (!address) return address.error();
+    if (config.display == DisplayKind::kAuto) config.display = DisplayKind::kNone;
+  }
   config.screenshot = c.screenshot;
   config.screenshot_after = c.after;
   EMU_TRY(take(c.debug_console, "--debug-console", parse_char, config.debug_console));
@@ -419,6 +432,7 @@ std::string print_config(const MachineConfig& config) {
   line("vga-firmware", config.vga_firmware);
   line("display", display_text(config.display));
   flag("full-screen", config.full_screen);
+  line("vnc", config.vnc);
   line("screenshot", config.screenshot);
   line("after", config.screenshot_after);
   line("serial", char_text(config.serial));

@@ -35,6 +35,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"vga-firmware", "", true},
     {"display", "", true},
     {"full-screen", "", false},
+    {"vnc", "", true},
     {"screenshot", "", true},
     {"after", "", true},
     {"vga", "", true},

@@ -34,13 +34,14 @@ const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
   return it == words.end() ? nullptr : &it->second;
 }
 
-constexpr std::array<std::pair<std::string_view, DisplayKind>, 8> kDisplayWords{{
+constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{{
     {"auto", DisplayKind::kAuto},
     {"window", DisplayKind::kWindow},
     {"terminal", DisplayKind::kTerminal},
     {"none", DisplayKind::kNone},
     {"sdl", DisplayKind::kWindow},
     {"gtk", DisplayKind::kWindow},
+    {"term", DisplayKind::kTerminal},
     {"curses", DisplayKind::kTerminal},
     {"default", DisplayKind::kAuto},
 }};

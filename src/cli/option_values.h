@@ -34,7 +34,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] Result<DriveConfig> parse_drive(std::string_view option, std::string_view text);
 // "stdio", "mon:stdio", "null", "none", "file:PATH".
 [[nodiscard]] Result<CharConfig> parse_char(std::string_view option, std::string_view text);
-// "auto", "window", "sdl", "gtk", "terminal", "curses", "none".
+// "auto", "window", "sdl", "gtk", "terminal", "term", "curses", "none".
 [[nodiscard]] Result<DisplayKind> parse_display(std::string_view option, std::string_view text);
 // "cd", "order=cd,menu=on": sets boot_order and boot_menu.
 [[nodiscard]] Result<void> parse_boot(std::string_view option, std::string_view text,

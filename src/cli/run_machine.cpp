@@ -11,6 +11,7 @@
 #include "ui/screenshot.h"
 #include "ui/sdl/sdl_window.h"
 #include "ui/terminal/terminal_view.h"
+#include "ui/vnc/vnc_server.h"
 
 namespace emu::cli {
 namespace {
@@ -60,12 +61,25 @@ Result<std::unique_ptr<UserInterface>> open_interface(MachineConfig& config, std
   return std::unique_ptr<UserInterface>(std::make_unique<HeadlessInterface>());
 }
 
+// The server that the configuration asks for; empty if none.
+Result<std::unique_ptr<VncServer>> open_vnc(const MachineConfig& config) {
+  if (config.vnc.empty()) return std::unique_ptr<VncServer>();
+  const auto address = parse_vnc_address(config.vnc);
+  if (!address) return address.error();
+  return VncServer::open(*address);
+}
+
 int run(MachineConfig config) {
   HostSignals signals;
   std::string notice;
   auto interface = open_interface(config, notice);
   if (!interface) {
     print_error(interface.error().message);
+    return kRunError;
+  }
+  auto vnc = open_vnc(config);
+  if (!vnc) {
+    print_error(vnc.error().message);
     return kRunError;
   }
   auto streams = HostStreams::open(config);
@@ -86,10 +100,12 @@ int run(MachineConfig config) {
   signals.listen([&m](int) { m.request_quit(); }, [&streams] { (*streams)->continued(); });
   m.start();
   (*streams)->start(m);
+  if (*vnc) (*vnc)->start(m);
   {
     const ScreenshotJob screenshot(m, config.screenshot, config.screenshot_after);
     (*interface)->run(m);
   }
+  if (*vnc) (*vnc)->stop();
   (*streams)->stop();
   const MachineEnd end = m.end();
   if (config.print_counters) fmt::print(stderr, "{}", m.engine_counters());

@@ -46,6 +46,7 @@ class MachineControl {
   [[nodiscard]] virtual DisplaySource* display() = 0;
   [[nodiscard]] virtual KeyboardSink* keyboard() = 0;
   [[nodiscard]] virtual MouseSink* mouse() = 0;
+  [[nodiscard]] virtual TabletSink* tablet() { return nullptr; }
 
   // The PC font of the machine's video BIOS: 256 glyphs of 8x16 dots, 4096 bytes; may be empty.
   [[nodiscard]] virtual std::span<const u8> text_font() const { return {}; }

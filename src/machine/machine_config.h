@@ -64,6 +64,7 @@ struct MachineConfig {
   CharConfig debug_console;  // ports 402h and E9h
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
+  std::string vnc;               // a VNC server's address, or empty
   std::string screenshot;        // PNG file, or empty
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
   std::optional<u16> debug_exit_port;

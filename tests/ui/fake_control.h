@@ -30,6 +30,7 @@ class FakeControl final : public MachineControl {
   DisplaySource* display() override { return display_source; }
   KeyboardSink* keyboard() override { return keyboard_sink; }
   MouseSink* mouse() override { return mouse_sink; }
+  TabletSink* tablet() override { return tablet_sink; }
   std::string guest_name() const override { return "test.qcow2"; }
   std::string engine_name() const override { return "fake"; }
 
@@ -42,6 +43,7 @@ class FakeControl final : public MachineControl {
   DisplaySource* display_source = nullptr;
   KeyboardSink* keyboard_sink = nullptr;
   MouseSink* mouse_sink = nullptr;
+  TabletSink* tablet_sink = nullptr;
   int resets = 0;
   int power_presses = 0;
 

@@ -28,4 +28,16 @@ class MouseSink {
   virtual void button(MouseButton button, bool pressed) = 0;
 };
 
+// An absolute pointer. Machine lock held.
+class TabletSink {
+ public:
+  static constexpr u16 kRange = 0x7fff;  // the picture's right and lower edge
+  virtual ~TabletSink() = default;
+  // Whether the guest has a driver that listens; else the relative pointer is the one to move.
+  [[nodiscard]] virtual bool is_listening() const = 0;
+  // Where the pointer is, 0..kRange; wheel notches away from the user.
+  virtual void point(u16 x, u16 y, i32 wheel) = 0;
+  virtual void button(MouseButton button, bool pressed) = 0;
+};
+
 }  // namespace emu
