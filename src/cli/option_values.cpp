@@ -58,13 +58,15 @@ constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
     {"floppy", DriveMedia::kFloppy},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 7> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 9> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
     {"dead-flags", &TcgOptions::dead_flags},
     {"pair-returns", &TcgOptions::pair_returns},
     {"one-insn", &TcgOptions::one_instruction_blocks},
+    {"park-pages", &TcgOptions::park_pages},
+    {"live-immediates", &TcgOptions::live_immediates},
     {"perf-map", &TcgOptions::perf_map},
 }};
 

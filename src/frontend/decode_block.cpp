@@ -129,6 +129,7 @@ class BlockDecoder {
   Outcome next(GuestInstruction& g) {
     if (offset_ >= window_.page.size()) return Outcome::kEnd;
     g.rip = truncate(block_.rip + offset_);
+    g.live_immediate = nullptr;
     if (g.rip > limits_.cs_limit) {
       if (count_ != 0) return Outcome::kEnd;
       make_fault(g, kVectorGp, 1);

@@ -38,6 +38,9 @@ struct GuestInstruction {
   u16 flags_written = 0;      // status flags it always overwrites (defined or undefined)
   u16 flags_live = 0;         // status flags somebody may still read after it
   u16 flags_live_before = 0;  // and before it
+  // Host address of its immediate operand in guest memory, to be read there when it runs because
+  // the guest keeps changing it; null: it is a constant.
+  const u8* live_immediate = nullptr;
   ZydisDecodedInstruction info;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 

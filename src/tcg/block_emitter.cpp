@@ -12,7 +12,29 @@ void EmitContext::add_map_entry(const GuestInstruction& g) {
   out_->map.push_back({offset, guest, g.length, 0});
 }
 
+// MOV of a 4- or 8-byte immediate into a register of that size.
+ImmediatePlace live_immediate_place(const GuestInstruction& g) {
+  if (g.kind != InstructionClass::kPlain || g.info.mnemonic != ZYDIS_MNEMONIC_MOV) return {};
+  const ZydisDecodedOperand& to = g.operands[0];
+  const auto& immediate = g.info.raw.imm[0];
+  const bool whole = immediate.size == to.size && (to.size == 32 || to.size == 64);
+  if (to.type != ZYDIS_OPERAND_TYPE_REGISTER || immediate.offset == 0 || !whole ||
+      g.operands[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    return {};
+  }
+  return {immediate.offset, static_cast<u8>(immediate.size / 8)};
+}
+
+void EmitContext::emit_live_immediate(const GuestInstruction& g) {
+  const unsigned size = live_immediate_place(g).length_bytes;
+  // SAFETY: an address used as a number; guest RAM outlives the code.
+  as_.mov_imm(kT0, __builtin_bit_cast(u64, g.live_immediate));
+  as_.load(kT0, HostMem::at(kT0), size);
+  write_register(guest_register(g.operands[0].reg.value).number, kT0, size);
+}
+
 void EmitContext::emit_instruction(const GuestInstruction& g) {
+  if (g.live_immediate != nullptr) return emit_live_immediate(g);
   switch (g.kind) {
     case InstructionClass::kPlain:
       return emit_plain(g);

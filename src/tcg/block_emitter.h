@@ -9,6 +9,14 @@
 
 namespace emu {
 
+// Whether the emitter can read the immediate operand of `g` from guest memory when it runs; if so
+// its place in the instruction.
+struct ImmediatePlace {
+  u8 offset = 0;
+  u8 length_bytes = 0;  // 0: it cannot
+};
+[[nodiscard]] ImmediatePlace live_immediate_place(const GuestInstruction& g);
+
 // Emits blocks. One per translating thread: it keeps its assembler and scratch between blocks.
 class BlockEmitter {
  public:

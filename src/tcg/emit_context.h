@@ -79,6 +79,7 @@ class EmitContext {
   void emit_instruction(const GuestInstruction& g);
   void add_map_entry(const GuestInstruction& g);
   void emit_cold_parts();
+  void emit_live_immediate(const GuestInstruction& g);
   void emit_special(const GuestInstruction& g);
 
   // emit_operands.cpp: registers and flags

@@ -93,9 +93,16 @@ void TcgCpu::install(TlbInfo& e, unsigned set, unsigned index) noexcept {
   TlbSet& tlb = frame_->tlb[set];
   tlb.delta[index] = reinterpret_cast<u64>(e.host) - e.linear_page;
   tlb.read_tag[index] = e.readable ? e.linear_page : kTlbInvalidTag;
-  tlb.write_tag[index] = e.writable && e.ram_writable && e.ram->fast_writable(e.ram_page)
-                             ? e.linear_page
-                             : kTlbInvalidTag;
+  const bool write = e.writable && e.ram_writable && e.ram->fast_writable(e.ram_page);
+  tlb.write_tag[index] = write ? e.linear_page : kTlbInvalidTag;
+  if (write) note_write_entry(e.host, set * kTlbEntries + index);
+}
+
+void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
+  WriteEntry& w = write_entry(host_page);
+  if (w.host != nullptr && (w.host != host_page || w.at != at)) w.several = true;
+  w.host = host_page;
+  w.at = at;
 }
 
 void TcgCpu::flush_tlb(bool global_too) noexcept {
@@ -189,10 +196,24 @@ void TcgCpu::flush_page(u64 linear) noexcept {
 }
 
 void TcgCpu::drop_write_entries(const u8* host_page) noexcept {
+  WriteEntry& w = write_entry(host_page);
+  const auto drop_at = [&](u32 at) {
+    frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] = kTlbInvalidTag;
+  };
+  if (!w.several) {
+    if (w.host == host_page && tlb_info_[w.at].host == host_page) drop_at(w.at);
+    if (w.host == host_page) w = {};
+    return;
+  }
+  w = {};
   for (u32 i = 0; i < fill_count_; ++i) {
     const u32 at = fill_log_[i];
-    if (tlb_info_[at].host == host_page) {
-      frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] = kTlbInvalidTag;
+    const u8* host = tlb_info_[at].host;
+    if (host == host_page) {
+      drop_at(at);
+    } else if (&write_entry(host) == &w &&
+               frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] != kTlbInvalidTag) {
+      note_write_entry(host, at);
     }
   }
 }
@@ -236,8 +257,35 @@ void TcgCpu::write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept {
 // After bytes of a RAM page were written other than through a fast path.
 void TcgCpu::note_ram_write(const TlbInfo& e, u64 page_offset, u64 length) noexcept {
   if (e.ram->fast_writable(e.ram_page)) return;
-  if (e.ram->has_code(e.ram_page)) save_vectors();
+  if (e.ram->has_code(e.ram_page)) {
+    if (spares_code(e, page_offset, length)) return;
+    save_vectors();
+  }
   e.ram->mark_written(e.ram_page * kPageBytes + page_offset, length);
+}
+
+// Whether bytes just written in a page with code are of no concern to any translation, and to
+// nobody else who watches the page.
+bool TcgCpu::spares_code(const TlbInfo& e, u64 page_offset, u64 length) noexcept {
+  if (!e.ram->is_dirty(DirtyClient::kDisplay, e.ram_page) ||
+      !e.ram->is_dirty(DirtyClient::kMigration, e.ram_page)) {
+    return false;
+  }
+  // The write comes before the look at what is translated; see TranslationCache::announce().
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  TranslationCache& cache = engine_.cache();
+  if (cache.is_live_immediate(e.host + page_offset, length)) return true;
+  if (engine_.options().park_pages) count_code_write(e.host);
+  return !cache.touches_code(e.host, page_offset, page_offset + length);
+}
+
+void TcgCpu::count_code_write(const u8* host_page) noexcept {
+  CodeWrites& w = code_writes(host_page);
+  if (w.page != host_page) w = {host_page, 0, kWritesToPark};
+  if (++w.count < w.limit) return;
+  w.count = 0;
+  save_vectors();
+  engine_.park_page(host_page);
 }
 
 u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
@@ -335,10 +383,17 @@ void TcgCpu::commit_store() noexcept {
   }
 }
 
+// Whether the block that called a stub was dropped meanwhile.
+bool TcgCpu::runs_dropped_code(const u8* return_address) const noexcept {
+  const TranslatedBlock* block = engine_.cache().block_at(return_address - 1);
+  return block == nullptr || !block->valid.load(std::memory_order_seq_cst);
+}
+
 void TcgCpu::on_commit(const u8* return_address) noexcept {
   const u64 before = engine_.invalidation_count();
   commit_store();
-  if (engine_.invalidation_count() != before || requests_.load(std::memory_order_relaxed) != 0) {
+  if (requests_.load(std::memory_order_relaxed) != 0 ||
+      (engine_.invalidation_count() != before && runs_dropped_code(return_address))) {
     const InstructionAt at = engine_.cache().instruction_at(return_address - 1);
     take_flags_from_stub();
     frame_->cpu.rip = wrap_rip(at.rip + at.length);

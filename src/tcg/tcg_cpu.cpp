@@ -24,7 +24,8 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       xsave_mask_(host_vector_components()),
       tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
       fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
-      page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)) {
+      page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)),
+      write_entries_(std::make_unique<WriteEntry[]>(1u << kWriteEntryBits)) {
   frame_->self = frame_;
   frame_->owner = this;
   frame_->return_stack_top =
@@ -137,12 +138,14 @@ std::string TcgCpu::counters() const {
   const TranslationCache::Counters& t = engine_.cache().counters();
   std::string text = fmt::format(
       "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left {}\ntranslations {}\n"
-      "links {}\ninvalidations {}\ncode_flushes {}\ntlb_fills {}\nslow_accesses {}\n"
+      "links {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes {}\ntlb_fills "
+      "{}\nslow_accesses {}\n"
       "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts {}\ntlb_flushes {}\n"
       "uncached {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
-      t.links.load(), t.invalidations.load(), t.clears.load(), c.tlb_fills, c.slow_accesses,
-      c.commits, c.mmio, c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached);
+      t.links.load(), t.invalidations.load(), t.parked.load(), t.unparked.load(), t.clears.load(),
+      c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls, c.faults, c.interrupts,
+      c.flushes, c.uncached);
   for (unsigned m = 0; m < kMnemonics; ++m) {
     if (c.system[m] == 0) continue;
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
@@ -235,6 +238,10 @@ void TcgCpu::translate() {
   // Again if another processor changed the bytes meanwhile; if it keeps doing so, from a copy.
   for (unsigned attempt = 0; attempt < 16; ++attempt) {
     engine_.protect_page(*this, *first.ram, first.ram_page);
+    if (unpark_page(first.host)) {
+      const std::lock_guard lock(engine_.cache().mutex());
+      if (engine_.cache().find({first.host + offset, frame_->cpu.rip, mode_.packed()})) return;
+    }
     FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
     ExecInfo second{};
     if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) ==
@@ -253,6 +260,16 @@ void TcgCpu::translate() {
     }
   }
   translate_uncached();
+}
+
+// The page is executed again: what was translated from it is back unless it changed. Pages that
+// come back are parked less eagerly.
+bool TcgCpu::unpark_page(const u8* host_page) {
+  const std::lock_guard lock(engine_.cache().mutex());
+  if (!engine_.cache().unpark(host_page)) return false;
+  CodeWrites& w = code_writes(host_page);
+  if (w.page == host_page && w.limit < kMaxWritesToPark) w.limit *= 2;
+  return true;
 }
 
 bool TcgCpu::fetch_next_page(u64 next, ExecInfo& second) {
@@ -302,8 +319,15 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   };
   // Marks go away only under this lock, and whoever writes marked bytes takes it after the write.
   if (!watched(first) || !watched(second)) return nullptr;
+  live_immediates_.clear();
   if (cached) {
-    const u64 room = kPageBytes - (reinterpret_cast<u64>(key.guest) & (kPageBytes - 1));
+    const u64 from = reinterpret_cast<u64>(key.guest) & (kPageBytes - 1);
+    const u64 room = kPageBytes - from;
+    const u64 length = guest_block_.length_bytes;
+    cache.announce(first, from, length < room ? from + length : kPageBytes);
+    if (length > room) cache.announce(second, 0, length - room);
+    choose_live_immediates(key);
+    cache.settle_sites(key.guest, length, live_immediates_);
     if (!bytes_are_current(key.guest, room, second.host)) return nullptr;
   }
   ++counters_.translations;
@@ -320,7 +344,29 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   if (engine_.options().dump_block != 0 && engine_.options().dump_block == key.rip) {
     fmt::print(stderr, "{}", describe_translation(guest_block_, emitted_, cache.code().next()));
   }
-  return cache.add(key, guest_block_.length_bytes, emitted_, first, second, cached);
+  block_bytes_.clear();
+  for (const GuestInstruction& g : guest_block_.instructions) {
+    block_bytes_.insert(block_bytes_.end(), g.bytes, g.bytes + g.length);
+  }
+  block_bytes_.resize(guest_block_.length_bytes);
+  TranslatedBlock* block = cache.add(key, block_bytes_, emitted_, first, second, cached);
+  if (!live_immediates_.empty()) cache.set_live_immediates(*block, live_immediates_);
+  return block;
+}
+
+// Marks the constants in guest_block_ that the guest keeps overwriting.
+void TcgCpu::choose_live_immediates(const BlockKey& key) {
+  if (!engine_.options().live_immediates || guest_block_.crosses_page) return;
+  const u8* at = key.guest;
+  for (GuestInstruction& g : guest_block_.instructions) {
+    const ImmediatePlace place = live_immediate_place(g);
+    if (place.length_bytes != 0 &&
+        engine_.cache().is_patched_often(at + place.offset, place.length_bytes)) {
+      g.live_immediate = at + place.offset;
+      live_immediates_.push_back(g.live_immediate);
+    }
+    at += g.length;
+  }
 }
 
 // Up to `size` instruction bytes from `linear` on, wherever they are; 0: a fault was delivered.

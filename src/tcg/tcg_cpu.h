@@ -192,6 +192,10 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void commit_store() noexcept;
   void note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept;
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
+  [[nodiscard]] bool spares_code(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
+  void count_code_write(const u8* host_page) noexcept;
+  [[nodiscard]] bool runs_dropped_code(const u8* return_address) const noexcept;
+  void note_write_entry(const u8* host_page, u32 at) noexcept;
   void flush_tlb(bool global_too) noexcept;
   void flush_exec(bool global_too) noexcept;
   void flush_jump_cache(bool global_too) noexcept;
@@ -204,6 +208,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
 
   // Others.
   void translate();
+  bool unpark_page(const u8* host_page);
+  void choose_live_immediates(const BlockKey& key);
   // What is left of translate() when the block runs over its page's end: the next page, or a fault
   // (false).
   bool fetch_next_page(u64 next, ExecInfo& second);
@@ -299,6 +305,32 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
   static constexpr unsigned kPageIdCacheEntries = 1024;
   std::unique_ptr<PageIdEntry[]> page_ids_;
+
+  // Writes to pages with code: so many since the page was parked last.
+  struct CodeWrites {
+    const u8* page = nullptr;
+    u32 count = 0;
+    u32 limit = 0;
+  };
+  static constexpr u32 kWritesToPark = 8, kMaxWritesToPark = 2048;
+  CodeWrites code_writes_[64];
+  [[nodiscard]] CodeWrites& code_writes(const u8* host_page) noexcept {
+    return code_writes_[(reinterpret_cast<u64>(host_page) >> 12) & 63];
+  }
+  // Where the fast-path write entry of a host page is in the TLB, unless there may be several.
+  struct WriteEntry {
+    const u8* host = nullptr;
+    u32 at = 0;
+    bool several = false;
+  };
+  static constexpr unsigned kWriteEntryBits = 12;
+  std::unique_ptr<WriteEntry[]> write_entries_;
+  [[nodiscard]] WriteEntry& write_entry(const u8* host_page) noexcept {
+    const u64 hash = (reinterpret_cast<u64>(host_page) >> 12) * 0x9e3779b97f4a7c15u;
+    return write_entries_[hash >> (64 - kWriteEntryBits)];
+  }
+  std::vector<const u8*> live_immediates_;
+  std::vector<u8> block_bytes_;
 
   // requests
   std::atomic<bool> in_code_{false};

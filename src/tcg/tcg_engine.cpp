@@ -74,6 +74,7 @@ void TcgEngine::observe(GuestRam& ram) {
   const auto known = [&](const auto& o) { return &o->ram() == &ram; };
   if (std::none_of(observers_.begin(), observers_.end(), known)) {
     observers_.push_back(std::make_unique<RamObserver>(*this, ram));
+    cache_->add_ram(ram);
   }
 }
 
@@ -196,12 +197,21 @@ void TcgEngine::flush_code(TcgCpu& self) {
 
 void TcgEngine::invalidate_code(const GuestRam& ram, u64 ram_offset, u64 length_bytes) {
   std::vector<TranslatedBlock*> dropped;
-  {
-    const std::lock_guard lock(cache_->mutex());
-    cache_->invalidate(ram, ram_offset, length_bytes, dropped);
-    for (const TranslatedBlock* b : dropped) {
-      for (TcgCpu* cpu : cpus_) cpu->drop_jump_cache(*b);
-    }
+  const std::lock_guard lock(cache_->mutex());
+  cache_->invalidate(ram, ram_offset, length_bytes, dropped);
+  count_dropped(dropped);
+}
+
+void TcgEngine::park_page(const u8* host_page) {
+  std::vector<TranslatedBlock*> dropped;
+  const std::lock_guard lock(cache_->mutex());
+  cache_->park(host_page, dropped);
+  count_dropped(dropped);
+}
+
+void TcgEngine::count_dropped(const std::vector<TranslatedBlock*>& dropped) {
+  for (const TranslatedBlock* b : dropped) {
+    for (TcgCpu* cpu : cpus_) cpu->drop_jump_cache(*b);
   }
   if (!dropped.empty()) invalidation_count_.fetch_add(1, std::memory_order_release);
 }

@@ -71,6 +71,8 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   void flush_code(TcgCpu& self);
   // Guest bytes changed: drops their translations. Any thread.
   void invalidate_code(const GuestRam& ram, u64 ram_offset, u64 length_bytes);
+  // Takes the translations of a page out of service until it is executed again. Any thread.
+  void park_page(const u8* host_page);
   // Counts invalidations, so that a store can tell that it changed code.
   [[nodiscard]] u64 invalidation_count() const noexcept {
     return invalidation_count_.load(std::memory_order_acquire);
@@ -81,6 +83,7 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   void begin_exclusive(TcgCpu& self);
   void end_exclusive();
   void observe(GuestRam& ram);
+  void count_dropped(const std::vector<TranslatedBlock*>& dropped);
 
   AddressSpace& memory_;
   const Clock& clock_;

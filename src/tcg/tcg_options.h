@@ -11,11 +11,13 @@ namespace emu {
 struct TcgOptions {
   u64 code_cache_bytes = 256 * kMiB;
   unsigned max_block_instructions = 64;
-  bool chain = true;         // link direct exits
-  bool jump_cache = true;    // look indirect jumps up in generated code
-  bool pair_returns = true;  // guest calls and returns use the host's return prediction
-  bool share_checks = true;  // one check for several accesses
-  bool dead_flags = true;    // skip saving flags that nobody reads
+  bool chain = true;            // link direct exits
+  bool jump_cache = true;       // look indirect jumps up in generated code
+  bool pair_returns = true;     // guest calls and returns use the host's return prediction
+  bool share_checks = true;     // one check for several accesses
+  bool dead_flags = true;       // skip saving flags that nobody reads
+  bool park_pages = true;       // pages that are written more than run cost little to write
+  bool live_immediates = true;  // constants that the guest keeps patching are read when used
   bool one_instruction_blocks = false;
   bool perf_map = false;  // write /tmp/perf-PID.map
   u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none

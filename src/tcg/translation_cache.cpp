@@ -48,27 +48,64 @@ bool TranslationCache::has_room() const {
          dropped_count_ < code_.size_bytes() / kCodeBytesPerDroppedBlock;
 }
 
-u64 TranslationCache::granules(u64 from, u64 to) {
-  const u64 first = from >> kGranuleShift;
-  const u64 last = (to - 1) >> kGranuleShift;
-  return low_mask(static_cast<unsigned>(last - first + 1)) << first;
+void TranslationCache::add_ram(const GuestRam& ram) {
+  const std::lock_guard lock(mutex_);
+  const unsigned count = ram_count_.load();
+  if (count == kMaxRams) return;
+  RamCode& r = rams_[count];
+  r.host = ram.host();
+  r.pages = ram.size_bytes() / kPageBytes;
+  Result<Mapping> memory = Mapping::anonymous(r.pages * sizeof(u64));
+  if (!memory) return;
+  r.memory = *std::move(memory);
+  r.granules = reinterpret_cast<std::atomic<u64>*>(r.memory.data());
+  ram_count_.store(count + 1, std::memory_order_release);
+}
+
+TranslationCache::PageCode& TranslationCache::page_code(const PageUse& use) {
+  const auto [at, added] = pages_.try_emplace(use.host);
+  PageCode& page = at->second;
+  if (!added) return page;
+  page.ram = use.ram;
+  page.page = use.page;
+  for (unsigned i = 0; i < ram_count_.load(); ++i) {
+    if (rams_[i].host == use.ram->host()) page.shared = rams_[i].granules + use.page;
+  }
+  return page;
+}
+
+void TranslationCache::set_granules(PageCode& page, u64 granules) {
+  page.granules = granules;
+  if (page.shared != nullptr) page.shared->store(granules, std::memory_order_seq_cst);
+}
+
+void TranslationCache::announce(const PageUse& use, u64 from, u64 to) {
+  if (use.ram == nullptr || from >= to) return;
+  PageCode& page = page_code(use);
+  set_granules(page, page.granules | granules(from, to));
 }
 
 void TranslationCache::watch(TranslatedBlock& block, const PageUse& use, u64 from, u64 to) {
   if (use.ram == nullptr || from >= to) return;
-  PageCode& page = pages_[use.host];
-  page.ram = use.ram;
-  page.page = use.page;
-  page.granules |= granules(from, to);
-  page.blocks.push_back(&block);
+  announce(use, from, to);
+  page_code(use).blocks.push_back(&block);
 }
 
-TranslatedBlock* TranslationCache::add(const BlockKey& key, u32 length_bytes, EmittedBlock& emitted,
-                                       const PageUse& first, const PageUse& second, bool cached) {
+void TranslationCache::publish(TranslatedBlock& block) {
+  auto& bucket = buckets_[hash(block.key)];
+  block.hash_next.store(bucket.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  bucket.store(&block, std::memory_order_release);
+}
+
+TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> bytes,
+                                       EmittedBlock& emitted, const PageUse& first,
+                                       const PageUse& second, bool cached) {
   auto owned = std::make_unique<TranslatedBlock>();
   TranslatedBlock& block = *owned;
   block.key = key;
-  block.length_bytes = length_bytes;
+  block.length_bytes = static_cast<u32>(bytes.size());
+  block.bytes = std::make_unique<u8[]>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), block.bytes.get());
   block.code = code_.append(emitted.code.data(), emitted.code.size());
   block.code_bytes = static_cast<u32>(emitted.code.size());
   block.first_exit = exit_count_;
@@ -84,7 +121,7 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, u32 length_bytes, Em
   emitted.system_calls.clear();
 
   const u64 from = reinterpret_cast<u64>(key.guest) & (kPageBytes - 1);
-  const u64 to = from + length_bytes;
+  const u64 to = from + bytes.size();
   watch(block, first, from, std::min(to, kPageBytes));
   if (to > kPageBytes) {
     block.second_page = second.host;
@@ -94,11 +131,7 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, u32 length_bytes, Em
   order_[index] = &block;
   block_count_.store(index + 1, std::memory_order_release);
   blocks_.push_back(std::move(owned));
-  if (cached) {
-    auto& bucket = buckets_[hash(key)];
-    block.hash_next.store(bucket.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    bucket.store(&block, std::memory_order_release);
-  }
+  if (cached) publish(block);
   if (!cached) ++dropped_count_;
   counters_.blocks.fetch_add(1, std::memory_order_relaxed);
   return &block;
@@ -140,9 +173,9 @@ void TranslationCache::unlink_outgoing(TranslatedBlock& block) {
   }
 }
 
-void TranslationCache::drop(TranslatedBlock& block) {
+// Nothing leads to the block any more, and it leads nowhere.
+void TranslationCache::withdraw(TranslatedBlock& block) {
   block.valid.store(false, std::memory_order_seq_cst);
-  ++dropped_count_;
   unlink_incoming(block);
   unlink_outgoing(block);
   std::atomic<TranslatedBlock*>* at = &buckets_[hash(block.key)];
@@ -153,6 +186,17 @@ void TranslationCache::drop(TranslatedBlock& block) {
     }
     at = &b->hash_next;
   }
+}
+
+// Of a withdrawn block that never comes back.
+void TranslationCache::forget(TranslatedBlock& block) {
+  ++dropped_count_;
+  block.bytes.reset();
+}
+
+void TranslationCache::drop(TranslatedBlock& block) {
+  withdraw(block);
+  forget(block);
   counters_.invalidations.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -168,6 +212,7 @@ void TranslationCache::invalidate(const GuestRam& ram, u64 ram_offset, u64 lengt
     PageCode& code = found->second;
     if ((code.granules & granules(from, to)) == 0) continue;
     u64 left = 0;
+    const std::size_t dropped_before = dropped.size();
     std::erase_if(code.blocks, [&](TranslatedBlock* b) {
       if (!b->valid.load(std::memory_order_relaxed)) return true;
       const bool is_second = b->second_page == host;
@@ -184,16 +229,133 @@ void TranslationCache::invalidate(const GuestRam& ram, u64 ram_offset, u64 lengt
       dropped.push_back(b);
       return true;
     });
-    code.granules = left;
+    if (dropped.size() != dropped_before) note_patch(host + from, to - from);
+    set_granules(code, left);
     if (code.blocks.empty()) {
       code.ram->set_code(code.page, false);
-      pages_.erase(found);
+      if (code.parked.empty()) pages_.erase(found);
     }
   }
 }
 
+void TranslationCache::note_patch(const u8* at, u64 length) {
+  PatchSite& site = sites_[site_index(at)];
+  if (site.at.load() == at && site.length.load() == length) {
+    ++site.hits;
+    return;
+  }
+  if (site.live.load()) return;
+  site.at.store(at);
+  site.length.store(static_cast<u32>(length));
+  site.hits = 1;
+}
+
+bool TranslationCache::is_patched_often(const u8* at, u64 length) const {
+  const PatchSite& site = sites_[site_index(at)];
+  return site.at.load() == at && site.length.load() == length && site.hits >= kPatchesToBeLive;
+}
+
+void TranslationCache::settle_sites(const u8* from, u64 length_bytes,
+                                    std::span<const u8* const> live) {
+  if (live_sites_ == 0) return;
+  for (PatchSite& site : sites_) {
+    const u8* at = site.at.load();
+    if (!site.live.load() || at + site.length.load() <= from || at >= from + length_bytes) continue;
+    if (std::find(live.begin(), live.end(), at) != live.end()) continue;
+    site.live.store(false);
+    site.hits = 0;
+    --live_sites_;
+  }
+}
+
+bool TranslationCache::all_live(const PatchSite& site) const {
+  const u8* at = site.at.load();
+  const u64 in_page = reinterpret_cast<u64>(at) & (kPageBytes - 1);
+  const auto page = pages_.find(at - in_page);
+  if (page == pages_.end()) return false;
+  const std::vector<TranslatedBlock*>& blocks = page->second.blocks;
+  return std::all_of(blocks.begin(), blocks.end(), [&](const TranslatedBlock* b) {
+    if (!b->valid.load() || b->second_page == page->first) return !b->valid.load();
+    const bool apart =
+        at + site.length.load() <= b->key.guest || at >= b->key.guest + b->length_bytes;
+    const auto& own = b->live_immediates;
+    return apart || std::find(own.begin(), own.end(), at) != own.end();
+  });
+}
+
+void TranslationCache::set_live_immediates(TranslatedBlock& block,
+                                           std::span<const u8* const> immediates) {
+  block.live_immediates.assign(immediates.begin(), immediates.end());
+  for (const u8* at : immediates) {
+    PatchSite& site = sites_[site_index(at)];
+    if (site.at.load() != at || site.live.load() || !all_live(site)) continue;
+    site.live.store(true);
+    ++live_sites_;
+  }
+}
+
+void TranslationCache::park(const u8* host_page, std::vector<TranslatedBlock*>& dropped) {
+  const auto found = pages_.find(host_page);
+  if (found == pages_.end()) return;
+  PageCode& code = found->second;
+  counters_.parked.fetch_add(1, std::memory_order_relaxed);
+  for (TranslatedBlock* b : code.blocks) {
+    if (!b->valid.load(std::memory_order_relaxed)) continue;
+    dropped.push_back(b);
+    withdraw(*b);
+    if (b->second_page != nullptr) {
+      forget(*b);
+    } else {
+      code.parked.push_back(b);
+    }
+  }
+  code.blocks.clear();
+  set_granules(code, 0);
+  code.ram->set_code(code.page, false);
+}
+
+// The guest bytes of a block within one page are those it was made from.
+bool TranslationCache::is_unchanged(const TranslatedBlock& block) {
+  return std::equal(block.bytes.get(), block.bytes.get() + block.length_bytes, block.key.guest);
+}
+
+bool TranslationCache::unpark(const u8* host_page) {
+  const auto found = pages_.find(host_page);
+  if (found == pages_.end() || found->second.parked.empty()) return false;
+  PageCode& code = found->second;
+  if (!code.ram->has_code(code.page)) return false;  // not watched (any more)
+  const PageUse use{code.ram, code.page, host_page};
+  std::vector<TranslatedBlock*> parked;
+  parked.swap(code.parked);
+  bool any = false;
+  for (TranslatedBlock* b : parked) {
+    const u64 from = reinterpret_cast<u64>(b->key.guest) & (kPageBytes - 1);
+    if (find(b->key) != nullptr) {
+      forget(*b);
+      continue;
+    }
+    const u64 before = code.granules;
+    announce(use, from, from + b->length_bytes);
+    settle_sites(b->key.guest, b->length_bytes, b->live_immediates);
+    if (!is_unchanged(*b)) {
+      set_granules(code, before);
+      forget(*b);
+      continue;
+    }
+    code.blocks.push_back(b);
+    b->valid.store(true, std::memory_order_seq_cst);
+    publish(*b);
+    counters_.unparked.fetch_add(1, std::memory_order_relaxed);
+    any = true;
+  }
+  return any;
+}
+
 void TranslationCache::clear() {
-  for (auto& [host, code] : pages_) code.ram->set_code(code.page, false);
+  for (auto& [host, code] : pages_) {
+    code.ram->set_code(code.page, false);
+    set_granules(code, 0);
+  }
   pages_.clear();
   for (std::size_t i = 0; i < (std::size_t{1} << kHashBits); ++i) {
     buckets_[i].store(nullptr, std::memory_order_relaxed);
@@ -202,6 +364,12 @@ void TranslationCache::clear() {
   exit_count_ = 1;
   dropped_count_ = 0;
   blocks_.clear();
+  for (PatchSite& site : sites_) {
+    site.live.store(false);
+    site.at.store(nullptr);
+    site.hits = 0;
+  }
+  live_sites_ = 0;
   code_.truncate(kept_bytes_);
   counters_.clears.fetch_add(1, std::memory_order_relaxed);
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -42,6 +43,8 @@ struct TranslatedBlock {
   std::vector<InstructionMapEntry> map;
   std::vector<PollSite> polls;
   std::vector<std::unique_ptr<SystemCall>> system_calls;
+  std::unique_ptr<u8[]> bytes;             // the guest's, as they were translated
+  std::vector<const u8*> live_immediates;  // bytes that its code reads when it runs
 };
 
 // A guest instruction of a block, from a host PC in it.
@@ -89,19 +92,45 @@ class TranslationCache {
     const u8* host = nullptr;
   };
   // Takes over what was emitted for code().next() with exit ids from next_exit_id(). With `cached`
-  // false it is never found again.
-  TranslatedBlock* add(const BlockKey& key, u32 length_bytes, EmittedBlock& emitted,
+  // false it is never found again. `bytes` are the guest bytes it was made from.
+  TranslatedBlock* add(const BlockKey& key, std::span<const u8> bytes, EmittedBlock& emitted,
                        const PageUse& first, const PageUse& second, bool cached);
+  // Announces that bytes [from, to) of the page become code: before they are looked at for the last
+  // time, so that a write is either seen in them or sees this.
+  void announce(const PageUse& use, u64 from, u64 to);
   // Lets exit `id` go straight to `entry`, which belongs to or leads to `target`.
   void link(u32 id, TranslatedBlock& target, const u8* entry);
   // Drops every block that overlaps the bytes; appends the dropped ones to `dropped`.
   void invalidate(const GuestRam& ram, u64 ram_offset, u64 length_bytes,
                   std::vector<TranslatedBlock*>& dropped);
+  // Takes the blocks of a page out of service and its code mark away, so that writing it is cheap.
+  void park(const u8* host_page, std::vector<TranslatedBlock*>& dropped);
+  // The page is watched again: its parked blocks whose bytes are still there are back, the others
+  // are gone for good. Whether there were any of the former.
+  bool unpark(const u8* host_page);
   // Forgets everything. No vCPU may be in generated code.
   void clear();
 
+  // Whether the guest keeps overwriting exactly these bytes of a translation, so that a new one
+  // had better read them when it runs. Needs the lock, as the next.
+  [[nodiscard]] bool is_patched_often(const u8* at, u64 length) const;
+  // A block made from these bytes, which reads those in `live` when it runs, is about to be added:
+  // before its bytes are looked at for the last time, as announce().
+  void settle_sites(const u8* from, u64 length_bytes, std::span<const u8* const> live);
+  // `block`, just added, does so for these. While all that are made from the bytes do, writing them
+  // drops nothing.
+  void set_live_immediates(TranslatedBlock& block, std::span<const u8* const> immediates);
+  // Whether that is so for a write of exactly [at, at + length). Scalar code, as touches_code().
+  [[nodiscard]] bool is_live_immediate(const u8* at, u64 length) const noexcept;
+
+  // Lets touches_code() know about pages of `ram`; without, it knows nothing and answers yes.
+  void add_ram(const GuestRam& ram);
+  // Whether a write to bytes [from, to) of a page may concern a translation. Scalar code; the write
+  // itself comes first, and a fence.
+  [[nodiscard]] bool touches_code(const u8* host_page, u64 from, u64 to) const noexcept;
+
   struct Counters {
-    std::atomic<u64> blocks{0}, links{0}, invalidations{0}, clears{0};
+    std::atomic<u64> blocks{0}, links{0}, invalidations{0}, clears{0}, parked{0}, unparked{0};
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
@@ -113,17 +142,45 @@ class TranslationCache {
   struct PageCode {
     GuestRam* ram = nullptr;
     u64 page = 0;
+    std::atomic<u64>* shared = nullptr;  // of RamCode
     u64 granules = 0;
     std::vector<TranslatedBlock*> blocks;
+    std::vector<TranslatedBlock*> parked;
   };
+  // For every page of a RAM the granules that hold code, to be read without the lock.
+  struct RamCode {
+    const u8* host = nullptr;
+    u64 pages = 0;
+    Mapping memory;
+    std::atomic<u64>* granules = nullptr;
+  };
+  static constexpr unsigned kMaxRams = 8;
+  // Bytes that were written while they were part of a translation.
+  struct PatchSite {
+    std::atomic<const u8*> at{nullptr};
+    std::atomic<u32> length{0};
+    std::atomic<bool> live{false};  // every translation made from them reads them when it runs
+    u32 hits = 0;
+  };
+  static constexpr unsigned kPatchSites = 256;
+  static constexpr u32 kPatchesToBeLive = 4;
 
   TranslationCache(CodeCache code, Mapping buckets, Mapping exits, Mapping order);
   [[nodiscard]] static std::size_t hash(const BlockKey& key);
   void drop(TranslatedBlock& block);
+  void withdraw(TranslatedBlock& block);
+  void forget(TranslatedBlock& block);
+  void publish(TranslatedBlock& block);
+  PageCode& page_code(const PageUse& use);
+  void set_granules(PageCode& page, u64 granules);
+  [[nodiscard]] static unsigned site_index(const u8* at) noexcept;
+  void note_patch(const u8* at, u64 length);
+  [[nodiscard]] bool all_live(const PatchSite& site) const;
+  [[nodiscard]] static bool is_unchanged(const TranslatedBlock& block);
   void unlink_incoming(TranslatedBlock& block);
   void unlink_outgoing(TranslatedBlock& block);
   void watch(TranslatedBlock& block, const PageUse& use, u64 from, u64 to);
-  static u64 granules(u64 from, u64 to);
+  [[nodiscard]] static u64 granules(u64 from, u64 to) noexcept;
 
   std::mutex mutex_;
   CodeCache code_;
@@ -137,6 +194,10 @@ class TranslationCache {
   u64 dropped_count_ = 0;  // blocks that nothing finds any more, since clear()
   std::vector<std::unique_ptr<TranslatedBlock>> blocks_;
   std::unordered_map<const u8*, PageCode> pages_;
+  PatchSite sites_[kPatchSites];
+  unsigned live_sites_ = 0;
+  RamCode rams_[kMaxRams];
+  std::atomic<unsigned> ram_count_{0};
   Counters counters_;
 };
 

@@ -220,6 +220,7 @@ TEST(HostileCode, DroppedTranslationsDoNotPileUp) {
   using namespace asmjit::x86;
   TcgOptions options;
   options.code_cache_bytes = 2 * kMiB;
+  options.live_immediates = false;
   SmallGuest g(options);
   const CpuState s = g.long_mode();
   g.load(0x40000, {0xb8, 0, 0, 0, 0, 0xc3});  // mov eax, N; ret
