@@ -22,7 +22,7 @@ struct Collected {
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
   std::string hd[4], fd[2];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, parallel,
+  std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, load, parallel,
       debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, nics, devices, translator;
@@ -99,6 +99,9 @@ void add_boot_options(CLI::App& app, Collected& c) {
   app.add_option("--append", c.append, "Command line for --kernel")
       ->type_name("TEXT")
       ->group(group);
+  app.add_option("--load", c.load, "Go on from a state that the monitor saved")
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--firmware,--bios", c.firmware, "BIOS image [Debian's SeaBIOS]")
       ->type_name("FILE")
       ->group(group);
@@ -133,7 +136,9 @@ void add_host_options(CLI::App& app, Collected& c) {
       ->group(group);
   add_list(app, "--nic,--net", c.nics, "Network: none")->type_name("KIND")->group(group);
   app.add_option("--vga", c.vga, "Accepted: std")->group("");
-  app.add_option("--monitor", c.monitor, "Accepted: none")->group("");
+  app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
+      ->type_name("WHERE")
+      ->group(group);
   app.add_option("--parallel", c.parallel, "Accepted: none")->group("");
   app.add_option("--uuid", c.uuid, "Accepted")->group("");
   app.add_flag("--nodefaults", c.nodefaults, "Accepted")->group("");
@@ -294,9 +299,6 @@ Result<void> interpret_words(const Collected& c, MachineConfig& config) {
   for (const std::string& nic : c.nics) {
     if (nic != "none") return fail("--nic {}: the network is not built yet; use --nic none", nic);
   }
-  if (!c.monitor.empty() && c.monitor != "none") {
-    return fail("--monitor {}: there is no monitor yet; use --monitor none", c.monitor);
-  }
   if (!c.parallel.empty() && c.parallel != "none") {
     return fail("--parallel {}: there is no parallel port; use --parallel none", c.parallel);
   }
@@ -351,6 +353,8 @@ Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
     config.serial.kind = SerialKind::kNull;
   }
   EMU_TRY(take(c.serial, "--serial", parse_char, config.serial));
+  EMU_TRY(take(c.monitor, "--monitor", parse_monitor, config.monitor));
+  config.load = c.load;
   if (config.serial.kind == SerialKind::kStdio && config.debug_console.kind == SerialKind::kStdio) {
     return fail("--serial and --debug-console cannot both be stdio; use --debug-console file:PATH");
   }
@@ -437,6 +441,8 @@ std::string print_config(const MachineConfig& config) {
   line("after", config.screenshot_after);
   line("serial", char_text(config.serial));
   line("debug-console", char_text(config.debug_console));
+  line("monitor", config.monitor);
+  line("load", config.load);
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
   line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");

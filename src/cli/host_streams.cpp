@@ -15,7 +15,25 @@ Result<std::unique_ptr<HostStreams>> HostStreams::open(const MachineConfig& conf
     if (!console) return console.error();
     streams->debug_console_ = std::move(*console);
   }
+  EMU_TRY(streams->open_monitor(config.monitor));
   return streams;
+}
+
+Result<void> HostStreams::open_monitor(const std::string& where) {
+  constexpr std::string_view kUnix = "unix:";
+  if (where.starts_with(kUnix)) {
+    auto socket = MonitorSocket::create(where.substr(kUnix.size()));
+    if (!socket) return socket.error();
+    monitor_socket_ = std::move(*socket);
+  } else if (where == "stdio" && stdio_ == nullptr) {
+    StdioChar::Options options;
+    options.monitor_only = true;
+    options.signals_to_guest = false;
+    auto backend = std::make_unique<StdioChar>(options);
+    stdio_ = backend.get();
+    monitor_ = std::move(backend);
+  }
+  return {};
 }
 
 Result<std::unique_ptr<CharBackend>> HostStreams::open_one(const CharConfig& config) {
@@ -34,9 +52,11 @@ Result<std::unique_ptr<CharBackend>> HostStreams::open_one(const CharConfig& con
 
 void HostStreams::start(MachineControl& control) {
   if (stdio_ != nullptr) stdio_->start(control);
+  if (monitor_socket_) monitor_socket_->start(control);
 }
 
 void HostStreams::stop() {
+  if (monitor_socket_) monitor_socket_->stop();
   if (stdio_ != nullptr) stdio_->stop();
 }
 

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "devices/ports/character.h"
 #include "machine/machine_config.h"
+#include "ui/monitor/monitor_socket.h"
 #include "ui/stdio_char.h"
 
 namespace emu::cli {
@@ -18,17 +19,20 @@ class HostStreams {
 
   [[nodiscard]] CharBackend& serial() { return *serial_; }
   [[nodiscard]] CharBackend* debug_console() { return debug_console_.get(); }
-  // Starts and stops reading standard input, if a stream is on it.
+  // Starts and stops reading standard input, if a stream is on it, and the monitor.
   void start(MachineControl& control);
   void stop();
   // After SIGCONT.
   void continued();
 
  private:
+  [[nodiscard]] Result<void> open_monitor(const std::string& where);
   [[nodiscard]] Result<std::unique_ptr<CharBackend>> open_one(const CharConfig& config);
 
   std::unique_ptr<CharBackend> serial_;
   std::unique_ptr<CharBackend> debug_console_;
+  std::unique_ptr<CharBackend> monitor_;  // alone on standard input and output
+  std::unique_ptr<MonitorSocket> monitor_socket_;
   StdioChar* stdio_ = nullptr;
 };
 

@@ -43,6 +43,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"serial", "", true},
     {"debug-console", "debugcon", true},
     {"monitor", "", true},
+    {"load", "", true},
     {"parallel", "", true},
     {"nic", "net", true},
     {"device", "", true},

@@ -241,6 +241,14 @@ Result<CharConfig> parse_char(std::string_view option, std::string_view text) {
               text);
 }
 
+Result<std::string> parse_monitor(std::string_view option, std::string_view text) {
+  const KeyValues pieces = split_key_values(text);
+  const std::string& where = pieces.front().second;
+  if (where == "none") return std::string();
+  if (where == "stdio" || (where.starts_with("unix:") && where.size() > 5)) return where;
+  return fail("{}: '{}' is no place for the monitor; use stdio, unix:PATH or none", option, text);
+}
+
 Result<DisplayKind> parse_display(std::string_view option, std::string_view text) {
   const std::string word = split_key_values(text).front().second;
   const DisplayKind* display = find_word(kDisplayWords, word);

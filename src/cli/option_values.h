@@ -34,6 +34,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] Result<DriveConfig> parse_drive(std::string_view option, std::string_view text);
 // "stdio", "mon:stdio", "null", "none", "file:PATH".
 [[nodiscard]] Result<CharConfig> parse_char(std::string_view option, std::string_view text);
+// "stdio", "unix:PATH", "unix:PATH,server=on,wait=off", "none" (the answer is empty).
+[[nodiscard]] Result<std::string> parse_monitor(std::string_view option, std::string_view text);
 // "auto", "window", "sdl", "gtk", "terminal", "term", "curses", "none".
 [[nodiscard]] Result<DisplayKind> parse_display(std::string_view option, std::string_view text);
 // "cd", "order=cd,menu=on": sets boot_order and boot_menu.

@@ -6,6 +6,7 @@
 #include "cli/command_line.h"
 #include "cli/host_streams.h"
 #include "machine/machine.h"
+#include "machine/snapshot_file.h"
 #include "ui/headless.h"
 #include "ui/host_signals.h"
 #include "ui/screenshot.h"
@@ -97,6 +98,12 @@ int run(MachineConfig config) {
     if (!notice.empty()) print_error(notice);
   }
   Machine& m = **machine;
+  if (!config.load.empty()) {
+    if (const auto loaded = load_from_file(m, config.load); !loaded) {
+      print_error(loaded.error().message);
+      return kRunError;
+    }
+  }
   signals.listen([&m](int) { m.request_quit(); }, [&streams] { (*streams)->continued(); });
   m.start();
   (*streams)->start(m);

@@ -6,10 +6,13 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "base/result.h"
 #include "devices/ports/display.h"
 #include "devices/ports/input.h"
 
@@ -17,6 +20,17 @@ namespace emu {
 
 // Proof that the machine lock is held. Whoever holds it may call devices and ports.
 using MachineLock = std::unique_lock<std::mutex>;
+
+// Something a person can ask of a machine by name, in a monitor or a menu. A room of the machine
+// offers what its parts can do; user interfaces only pass the words on.
+struct ControlCommand {
+  std::string name;        // "save"
+  std::string parameters;  // "FILE": for the help text
+  std::string help;        // one line
+  // What `name` is followed by; returns the answer, lines ending in '\n'. Any thread, without the
+  // machine lock; may wait for the machine.
+  std::function<Result<std::string>(std::span<const std::string> words)> run;
+};
 
 class MachineControl {
  public:
@@ -50,6 +64,9 @@ class MachineControl {
 
   // The PC font of the machine's video BIOS: 256 glyphs of 8x16 dots, 4096 bytes; may be empty.
   [[nodiscard]] virtual std::span<const u8> text_font() const { return {}; }
+
+  // What can be asked by name; valid for the machine's life.
+  [[nodiscard]] virtual std::span<const ControlCommand> commands() const { return {}; }
 
   // For people: "disk.qcow2" and "translator" or "kvm".
   [[nodiscard]] virtual std::string guest_name() const = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/machine.h"
 
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 #include <ctime>
@@ -9,6 +10,7 @@
 #include "block/open_disk.h"
 #include "machine/boot/board_setup.h"
 #include "machine/boot/text_screen.h"
+#include "machine/monitor_commands.h"
 #include "tcg/tcg_accelerator.h"
 
 namespace emu {
@@ -28,6 +30,13 @@ DiskFormat disk_format(const DriveConfig& drive) {
   if (drive.format == "qcow2") return DiskFormat::kQcow2;
   if (drive.format == "raw" || drive.media != DriveMedia::kDisk) return DiskFormat::kRaw;
   return DiskFormat::kAuto;
+}
+
+// What a disk's file looks like from outside: a disk that was written to has another time.
+std::string disk_identity(const DriveConfig& drive) {
+  struct stat info {};
+  if (drive.file.empty() || ::stat(drive.file.c_str(), &info) != 0) return {};
+  return fmt::format("{} {}.{:09}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
 // A unless B is asked for.
@@ -58,6 +67,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
   EMU_TRY(machine->build(streams));
   EMU_TRY(machine->make_engine());
   EMU_TRY(machine->reset_state());
+  machine->commands_ = machine_commands(*machine);
   return machine;
 }
 
@@ -195,6 +205,7 @@ void Machine::start() {
 
 bool Machine::serve(RunControl::Request request, bool all_stopped) {
   if (finished_) return false;
+  const u64 asked = switches_asked_;
   if (!all_stopped) {
     stuck_ = true;
     const std::lock_guard guard(end_mutex_);
@@ -220,6 +231,8 @@ bool Machine::serve(RunControl::Request request, bool all_stopped) {
       finish();
       return false;
   }
+  const std::lock_guard guard(end_mutex_);
+  switches_served_ = asked;
   end_changed_.notify_all();
   return !paused_;
 }
@@ -324,7 +337,33 @@ Result<void> Machine::transfer(StateIo& io) {
     if (state.smm) pc_->map().smm_changed(true);
   }
   pc_->transfer(io);
+  transfer_disks(io);
   return io.finish();
+}
+
+// A guest that goes on with an older memory on a newer disk destroys its file systems: the disks
+// must be as they were.
+void Machine::transfer_disks(StateIo& io) {
+  constexpr std::size_t kMaxIdentityBytes = 128;
+  for (std::size_t i = 0; i < config_.drives.size(); ++i) {
+    const std::string now = disk_identity(config_.drives[i]);
+    std::string saved = now;
+    io.section(fmt::format("drive{}", i), 1,
+               [&] { io.field(1, "identity", saved, kMaxIdentityBytes); });
+    io.check(saved == now, fmt::format("{} was changed after the snapshot was taken; a guest that "
+                                       "goes on from there would destroy its file systems",
+                                       config_.drives[i].file));
+  }
+}
+
+Result<void> Machine::can_be_saved() const {
+  for (const DriveConfig& drive : config_.drives) {
+    if (drive.snapshot && !drive.read_only && drive.media != DriveMedia::kCdrom) {
+      return fail("cannot save: the changes to {} are thrown away at the end (--snapshot)",
+                  drive.file);
+    }
+  }
+  return {};
 }
 
 MachineEnd Machine::end() const {
@@ -355,11 +394,17 @@ std::string Machine::engine_name() const {
 }
 
 void Machine::pause() {
-  if (control_) control_->request(RunControl::Request::kPause);
+  if (!control_) return;
+  wants_to_run_ = false;
+  ++switches_asked_;
+  control_->request(RunControl::Request::kPause);
 }
 
 void Machine::resume() {
-  if (control_) control_->request(RunControl::Request::kResume);
+  if (!control_) return;
+  wants_to_run_ = true;
+  ++switches_asked_;
+  control_->request(RunControl::Request::kResume);
 }
 
 void Machine::reset() {
@@ -380,10 +425,9 @@ bool Machine::wait_finished(std::chrono::milliseconds limit) {
 }
 
 void Machine::wait_paused() {
+  const u64 asked = switches_asked_;
   std::unique_lock guard(end_mutex_);
-  while (!end_changed_.wait_for(guard, std::chrono::milliseconds(10),
-                                [this] { return finished_ || paused_; })) {
-  }
+  end_changed_.wait(guard, [&] { return finished_ || switches_served_ >= asked; });
 }
 
 i64 Machine::wall_clock_seconds() const {

@@ -47,6 +47,13 @@ class Machine final : public MachineControl {
   [[nodiscard]] std::vector<std::string> describe_drives() const;
   [[nodiscard]] std::string engine_counters();
 
+  // Why the machine cannot be saved to a file and resumed later: a disk whose changes are thrown
+  // away at the end. An error, or success.
+  [[nodiscard]] Result<void> can_be_saved() const;
+
+  // Whether resume() was the last thing asked for, also before it takes effect.
+  [[nodiscard]] bool wants_to_run() const { return wants_to_run_; }
+
   // For snapshots; the machine is paused or was not started yet. transfer() covers everything but
   // the contents of memory_blocks(). Errors: another configuration, damaged state.
   [[nodiscard]] Result<void> transfer(StateIo& io);
@@ -73,7 +80,9 @@ class Machine final : public MachineControl {
   [[nodiscard]] std::string guest_name() const override { return config_.name; }
   [[nodiscard]] std::string engine_name() const override;
   [[nodiscard]] std::span<const u8> text_font() const override;
-  // Waits until a pause() that was asked for has taken effect (or the machine ended).
+  [[nodiscard]] std::span<const ControlCommand> commands() const override { return commands_; }
+  // Waits until a pause() that was asked for has taken effect (or a later resume(), or the machine
+  // ended).
   void wait_paused();
 
   [[nodiscard]] Pc& pc() { return *pc_; }
@@ -92,6 +101,7 @@ class Machine final : public MachineControl {
   void finish();
   void ask_end(int status, std::string message);
   void flush_disks();
+  void transfer_disks(StateIo& io);
   [[nodiscard]] i64 wall_clock_seconds() const;
 
   const MachineConfig config_;
@@ -105,8 +115,12 @@ class Machine final : public MachineControl {
   std::unique_ptr<CpuidModel> cpuid_;
   std::unique_ptr<Accelerator> engine_;
   std::unique_ptr<RunControl> control_;
+  std::vector<ControlCommand> commands_;
 
   std::atomic<bool> paused_{true};
+  std::atomic<bool> wants_to_run_{false};
+  std::atomic<u64> switches_asked_{0};  // calls of pause() and resume()
+  u64 switches_served_ = 0;             // as many of them are; end_mutex_
   std::atomic<bool> finished_{false};
   std::atomic<bool> stuck_{false};
   mutable std::mutex end_mutex_;

@@ -62,6 +62,8 @@ struct MachineConfig {
   bool boot_menu = false;
   CharConfig serial;
   CharConfig debug_console;  // ports 402h and E9h
+  std::string monitor;       // "stdio" (Ctrl-A c if the serial port is there), "unix:PATH", or empty
+  std::string load;          // the saved state to go on from, or empty
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
   std::string vnc;               // a VNC server's address, or empty

@@ -41,7 +41,11 @@ RunControl::~RunControl() {
 void RunControl::request(Request request) {
   {
     const std::lock_guard guard(mutex_);
-    requests_ |= 1u << static_cast<unsigned>(request);
+    constexpr u32 kResume = 1u << static_cast<unsigned>(Request::kResume);
+    constexpr u32 kPause = 1u << static_cast<unsigned>(Request::kPause);
+    const u32 mask = 1u << static_cast<unsigned>(request);
+    if (mask == kResume || mask == kPause) requests_ &= ~(kResume | kPause);
+    requests_ |= mask;
     want_run_ = false;
   }
   kick_all();

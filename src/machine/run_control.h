@@ -19,7 +19,7 @@ namespace emu {
 class RunControl {
  public:
   // What a machine can be asked for. Of several at once, the highest is served first; kEnd drops
-  // the others.
+  // the others, and of kResume and kPause the later one counts.
   enum class Request : u8 { kResume, kPause, kReset, kEnd };
 
   struct Actions {

@@ -45,6 +45,7 @@ void StdioChar::start(MachineControl& control) {
                                                    : RawTerminal::Signals::kStayHere);
   input_is_terminal_ = ::isatty(options_.input_fd) == 1;
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (options_.monitor_only) switch_monitor();
   thread_ = std::thread([this] { read_loop(); });
 }
 
@@ -126,32 +127,56 @@ bool StdioChar::read_some() {
 }
 
 void StdioChar::take_input(std::span<const u8> typed) {
-  std::vector<u8> for_guest;
-  std::vector<EscapeKeys::Command> commands;
-  if (options_.escapes) {
-    commands = escapes_.filter(typed, for_guest);
+  std::vector<u8> bytes;
+  for (const u8 byte : typed) {
+    if (!options_.escapes) {
+      bytes.push_back(byte);
+      continue;
+    }
+    const auto commands = escapes_.filter({&byte, 1}, bytes);
+    if (commands.empty()) continue;
+    pass_on(bytes);  // what was typed before the command
+    bytes.clear();
+    run_commands(commands);
+  }
+  pass_on(bytes);
+}
+
+void StdioChar::pass_on(std::span<const u8> bytes) {
+  if (bytes.empty()) return;
+  if (in_monitor_) {
+    monitor_->type(bytes);
   } else {
-    for_guest.assign(typed.begin(), typed.end());
+    send_to_guest(bytes);
   }
-  if (!for_guest.empty()) {
-    const MachineLock lock = control_->lock();
-    const std::size_t room =
-        kTerminalBacklogBytes - std::min(pending_.size(), kTerminalBacklogBytes);
-    for_guest.resize(std::min(for_guest.size(), room));
-    pending_.insert(pending_.end(), for_guest.begin(), for_guest.end());
-    deliver();
-  }
-  run_commands(commands);
+}
+
+void StdioChar::send_to_guest(std::span<const u8> bytes) {
+  const MachineLock lock = control_->lock();
+  const std::size_t room = kTerminalBacklogBytes - std::min(pending_.size(), kTerminalBacklogBytes);
+  bytes = bytes.first(std::min(bytes.size(), room));
+  pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+  deliver();
 }
 
 void StdioChar::run_commands(const std::vector<EscapeKeys::Command>& commands) {
   for (const EscapeKeys::Command command : commands) {
     if (command == EscapeKeys::Command::kQuit) control_->request_quit();
     if (command == EscapeKeys::Command::kHelp) output_.send(bytes_of(EscapeKeys::help()));
-    if (command == EscapeKeys::Command::kMonitor) {
-      output_.send(bytes_of("\r\nThere is no monitor yet; Ctrl-A h shows the keys.\r\n"));
-    }
+    if (command == EscapeKeys::Command::kMonitor && !options_.monitor_only) switch_monitor();
   }
+}
+
+void StdioChar::switch_monitor() {
+  in_monitor_ = !in_monitor_;
+  if (!in_monitor_) return output_.send(bytes_of("\r\n"));
+  if (monitor_ == nullptr) {
+    const auto style =
+        input_is_terminal_ ? MonitorConsole::Style::kTyped : MonitorConsole::Style::kScript;
+    monitor_ = std::make_unique<MonitorConsole>(
+        *control_, style, [this](std::string_view text) { output_.send(bytes_of(text)); });
+  }
+  monitor_->open();
 }
 
 }  // namespace emu

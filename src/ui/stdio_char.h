@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "devices/ports/character.h"
 #include "machine/control.h"
+#include "ui/monitor/monitor_console.h"
 #include "ui/output_queue.h"
 #include "ui/terminal/escape_keys.h"
 #include "ui/terminal/raw_terminal.h"
@@ -26,6 +27,7 @@ class StdioChar final : public CharBackend {
  public:
   struct Options {
     bool escapes = true;           // Ctrl-A commands; only if the input is a terminal or a pipe
+    bool monitor_only = false;     // everything typed is for the monitor
     bool signals_to_guest = true;  // a raw terminal's Ctrl-C goes to the guest
     int input_fd = 0;
     int output_fd = 1;
@@ -49,6 +51,10 @@ class StdioChar final : public CharBackend {
   // Waits for input or a wake-up, reads and delivers; false at end of file or stop.
   bool read_some();
   void take_input(std::span<const u8> typed);
+  // To the monitor if it is open, else to the guest.
+  void pass_on(std::span<const u8> bytes);
+  void send_to_guest(std::span<const u8> bytes);
+  void switch_monitor();
   void run_commands(const std::vector<EscapeKeys::Command>& commands);
   // Machine lock held. Hands the receiver what it can take.
   void deliver();
@@ -64,6 +70,8 @@ class StdioChar final : public CharBackend {
   std::unique_ptr<RawTerminal> terminal_;
   UniqueFd wake_;
   EscapeKeys escapes_;
+  std::unique_ptr<MonitorConsole> monitor_;  // reading thread
+  bool in_monitor_ = false;
   std::thread thread_;
   std::atomic<bool> stop_{false};
   bool input_is_terminal_ = false;

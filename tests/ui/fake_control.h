@@ -10,7 +10,7 @@
 
 namespace emu::testing {
 
-class FakeControl final : public MachineControl {
+class FakeControl : public MachineControl {
  public:
   MachineLock lock() override { return MachineLock(mutex_); }
   void pause() override { paused_ = true; }

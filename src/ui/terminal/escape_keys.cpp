@@ -44,7 +44,7 @@ std::string_view EscapeKeys::help() {
   return "\r\n"
          "Ctrl-A h    this help\r\n"
          "Ctrl-A x    quit the emulator\r\n"
-         "Ctrl-A c    (kept for the monitor)\r\n"
+         "Ctrl-A c    to the monitor and back\r\n"
          "Ctrl-A a    send Ctrl-A to the guest\r\n";
 }
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/monitor_commands.h"
+
+#include "machine/machine.h"
+#include "machine/snapshot_file.h"
+
+namespace emu {
+namespace {
+
+using Words = std::span<const std::string>;
+using Answer = Result<std::string>;
+
+std::string status(Machine& machine) {
+  double seconds = 0;
+  {
+    const MachineLock lock = machine.lock();
+    seconds = static_cast<double>(machine.clock().now_ns()) / 1e9;
+  }
+  const char* const what = machine.finished() ? "ended" : (machine.paused() ? "paused" : "running");
+  return fmt::format("{}: {}, {:.3f} s of guest time, engine {}, {} processors\n",
+                     machine.guest_name(), what, seconds, machine.engine_name(),
+                     machine.pc().processors().size());
+}
+
+// The processors' registers as "cpu0.rip = 0x..." lines; they stand still meanwhile.
+std::string registers(Machine& machine) {
+  const bool was_running = machine.wants_to_run();
+  machine.pause();
+  machine.wait_paused();
+  StateIo io = StateIo::printer();
+  for (auto& processor : machine.pc().processors()) {
+    CpuState state;
+    processor->vcpu().state(state);
+    io.section(fmt::format("cpu{}", processor->index()), 1, [&] { transfer(state, io); });
+  }
+  if (was_running) machine.resume();
+  return io.text();
+}
+
+std::string drives(Machine& machine) {
+  std::string out;
+  for (const std::string& drive : machine.describe_drives()) out += drive + "\n";
+  return out.empty() ? "no disks\n" : out;
+}
+
+Answer info(Machine& machine, Words words) {
+  const std::string topic = words.empty() ? "" : words[0];
+  if (topic == "status") return status(machine);
+  if (topic == "registers") return registers(machine);
+  if (topic == "block") return drives(machine);
+  if (topic == "jit") return machine.engine_counters();
+  return fail("info takes one of: status, registers, block, jit");
+}
+
+Answer save(Machine& machine, Words words) {
+  if (words.size() != 1) return fail("save takes the name of a file");
+  const auto size = save_to_file(machine, words[0]);
+  if (!size) return size.error();
+  return fmt::format("saved {} MiB to {}\n", (*size + kMiB - 1) / kMiB, words[0]);
+}
+
+Answer suspend(Machine& machine, Words words) {
+  if (words.size() != 1) return fail("suspend takes the name of a file");
+  machine.pause();  // nothing may happen between saving and the end
+  machine.wait_paused();
+  auto saved = save(machine, words);
+  if (!saved) {
+    machine.resume();
+    return saved;
+  }
+  machine.request_quit();
+  return *saved + "emu --load FILE with the same other options goes on from there\n";
+}
+
+Answer load(Machine& machine, Words words) {
+  if (words.size() != 1) return fail("load takes the name of a file");
+  EMU_TRY(load_from_file(machine, words[0]));
+  return std::string();
+}
+
+}  // namespace
+
+std::vector<ControlCommand> machine_commands(Machine& machine) {
+  Machine* const m = &machine;
+  const auto simple = [m](void (Machine::*action)()) {
+    return [m, action](Words) -> Answer {
+      (m->*action)();
+      return std::string();
+    };
+  };
+  return {
+      {"info", "status|registers|block|jit", "Show something of the machine",
+       [m](Words words) { return info(*m, words); }},
+      {"stop", "", "Pause the machine", simple(&Machine::pause)},
+      {"cont", "", "Let a paused machine run on", simple(&Machine::resume)},
+      {"system_reset", "", "Press the reset button", simple(&Machine::reset)},
+      {"system_powerdown", "", "Press the power button; the guest decides",
+       simple(&Machine::press_power_button)},
+      {"save", "FILE", "Write the machine's state to a file and go on",
+       [m](Words words) { return save(*m, words); }},
+      {"suspend", "FILE", "Write the machine's state to a file and quit",
+       [m](Words words) { return suspend(*m, words); }},
+      {"load", "FILE", "Go on from a saved state", [m](Words words) { return load(*m, words); }},
+      {"quit", "", "End at once; disks are flushed", simple(&Machine::request_quit)},
+  };
+}
+
+}  // namespace emu
