@@ -41,7 +41,8 @@ struct TranslationMode {
   u32 tsd : 1 = 0;       // CR4.TSD
   u32 iopl_ok : 1 = 0;   // CPL <= IOPL
   u32 fsgsbase : 1 = 0;  // CR4.FSGSBASE
-  u32 reserved : 2 = 0;
+  u32 unshared : 1 = 0;  // not of the machine: every access has its own TLB check
+  u32 reserved : 1 = 0;
 
   bool operator==(const TranslationMode&) const = default;
   [[nodiscard]] u32 packed() const { return __builtin_bit_cast(u32, *this); }

@@ -5,6 +5,16 @@
 
 namespace emu {
 
+namespace {
+
+// Plain and stack instructions say themselves when they overwrite kT1.
+bool uses_scratch_freely(const GuestInstruction& g) {
+  return g.kind != InstructionClass::kPlain && g.kind != InstructionClass::kStack &&
+         g.kind != InstructionClass::kNop && g.info.mnemonic != ZYDIS_MNEMONIC_LEA;
+}
+
+}  // namespace
+
 void EmitContext::add_map_entry(const GuestInstruction& g) {
   const u32 offset = as_.offset();
   const u16 guest = static_cast<u16>(g.rip - block_->rip);
@@ -66,6 +76,9 @@ void EmitContext::emit_cold_parts() {
       case ColdPart::Kind::kMasked:
         emit_cold_masked(part);
         break;
+      case ColdPart::Kind::kShared:
+        emit_cold_shared(part);
+        break;
       case ColdPart::Kind::kSegment:
         emit_cold_segment(part);
         break;
@@ -94,6 +107,15 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
   first_exit_id_ = first_exit_id;
   flags_ = FlagPlace::kHost;
   recipe_ = {};
+  in_t1_ = nullptr;
+  open_access_ = kNoAccess;
+  const bool shares = options_.share_checks && mode_.unshared == 0 && mode_.always_slow == 0 &&
+                      mode_.single_step == 0 && block.instructions.size() > 1;
+  if (shares) {
+    plan_.build(block);
+  } else {
+    plan_.clear();
+  }
   // SAFETY: an address used as a number.
   as_.reset(out.code, __builtin_bit_cast(u64, host_address));
   for (const GuestInstruction& g : block.instructions) {
@@ -101,6 +123,7 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
     add_map_entry(g);
     prepare_flags(g);
     emit_instruction(g);
+    if (uses_scratch_freely(g)) in_t1_ = nullptr;
     finish_flags(g);
   }
   if (current_ != nullptr && !current_->ends_block) {

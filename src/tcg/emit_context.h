@@ -17,6 +17,7 @@
 #include "tcg/frame.h"
 #include "tcg/host_assembler.h"
 #include "tcg/register_map.h"
+#include "tcg/share_plan.h"
 #include "tcg/stub_table.h"
 #include "tcg/system_handlers.h"
 #include "tcg/tcg_options.h"
@@ -114,6 +115,20 @@ class EmitContext {
   [[nodiscard]] bool needs_limit_check(u8 segment) const;
   void begin_access(const GuestInstruction& g, const Access& access);
   void end_access();
+
+  // emit_shared.cpp: accesses that may share a check. Both return the host operand and are followed
+  // by end_access().
+  [[nodiscard]] HostMem open_operand(const GuestInstruction& g, const ZydisDecodedOperand& op,
+                                     const Access& access);
+  // At rSP (LEAVE: rBP) + displacement.
+  [[nodiscard]] HostMem open_stack(const GuestInstruction& g, i64 displacement,
+                                   const Access& access);
+  void load_stack_address(const GuestInstruction& g, i64 displacement);
+  void check_group(const GuestInstruction& g, const SharedUse& use, const Access& access);
+  [[nodiscard]] HostMem shared_operand(const SharedUse& use);
+  [[nodiscard]] u32 emit_group_check(const SharedGroup& group);
+  [[nodiscard]] SharedUse shared_use(const GuestInstruction& g, AccessSite site) const;
+
   [[nodiscard]] static HostMem host_operand() { return HostMem::sum(kT0, kT1); }
   [[nodiscard]] unsigned stack_bytes() const;  // size of the stack pointer: 2, 4 or 8
   void load_stack_offset(i64 displacement);    // kT0 = rSP + displacement, wrapped
@@ -150,7 +165,7 @@ class EmitContext {
 
   // emit_exits.cpp
   void exit_direct(u64 target);
-  void add_exit(u64 target, u32 field);
+  void add_exit(u64 target, u32 field, bool unshared = false);
   void exit_conditional(u8 condition, u64 target);
   void emit_poll(u64 target);
   void emit_indirect_exit();  // target in kT0
@@ -215,22 +230,24 @@ class EmitContext {
 
   // Code behind the block for what seldom happens.
   struct ColdPart {
-    enum class Kind : u8 { kAccess, kMasked, kSegment, kExit, kPoll };
+    enum class Kind : u8 { kAccess, kMasked, kSegment, kExit, kPoll, kShared };
     Kind kind = Kind::kAccess;
     FlagPlace flags = FlagPlace::kHost;
     FlagRecipe recipe;
     bool write = false;
     bool partial = false;
-    u32 from = 0;    // rel32 field that leads here (kAccess, kSegment)
-    u32 back = 0;    // offset to return to
-    u32 end = 0;     // kAccess with write: end of what is emitted again
-    u32 number = 0;  // AccessInfo, index of an exit or a poll
-    u64 target = 0;  // kPoll
+    u32 from = 0;      // rel32 field that leads here (kAccess, kSegment)
+    u32 back = 0;      // offset to return to
+    u32 end = 0;       // kAccess with write: end of what is emitted again
+    u32 number = 0;    // AccessInfo, index of an exit or a poll
+    u64 target = 0;    // kPoll
+    SharedUse shared;  // kShared
     const SystemCall* call = nullptr;
     const GuestInstruction* guest = nullptr;
   };
   void emit_cold_access(const ColdPart& part);
   void emit_cold_segment(const ColdPart& part);
+  void emit_cold_shared(const ColdPart& part);
   void emit_cold_masked(const ColdPart& part);
   void emit_slow_access(const ColdPart& part);  // from kT0
 
@@ -243,7 +260,10 @@ class EmitContext {
   TranslationMode mode_;
   u32 first_exit_id_ = 0;
   std::vector<ColdPart> cold_;
-  std::size_t open_access_ = 0;  // index in cold_
+  static constexpr std::size_t kNoAccess = ~std::size_t{0};
+  std::size_t open_access_ = kNoAccess;  // index in cold_
+  SharePlan plan_;
+  const SharedGroup* in_t1_ = nullptr;  // kT1 is this group's host address
   FlagPlace flags_ = FlagPlace::kHost;
   FlagRecipe recipe_;
   bool settle_in_access_ = false;  // begin_access() puts the flags back after its check

@@ -66,9 +66,9 @@ void EmitContext::load_target(const GuestInstruction& g) {
     }
     return;
   }
-  load_offset(g, op);
-  begin_access(g, {.size = bytes, .read = true, .segment = segment_of(op)});
-  as_.load(kT0, host_operand(), bytes);
+  const HostMem from =
+      open_operand(g, op, {.size = bytes, .read = true, .segment = segment_of(op)});
+  as_.load(kT0, from, bytes);
   end_access();
 }
 
@@ -89,14 +89,14 @@ void EmitContext::emit_call(const GuestInstruction& g) {
     load_target(g);
     as_.store(HostMem::frame(EMU_FRAME(spill[0])), kT0);
   }
-  load_stack_offset(-static_cast<i64>(bytes));
-  begin_access(g, {.size = bytes, .write = true, .segment = kSs, .partial = true});
+  const HostMem to = open_stack(g, -static_cast<i64>(bytes),
+                                {.size = bytes, .write = true, .segment = kSs, .partial = true});
   const u64 back = next_rip(g);
   if (static_cast<i64>(back) == static_cast<i32>(back)) {
-    as_.store_imm(host_operand(), static_cast<i32>(back), bytes);
+    as_.store_imm(to, static_cast<i32>(back), bytes);
   } else {
     as_.mov_imm(kT2, back);
-    as_.store(host_operand(), kT2, bytes);
+    as_.store(to, kT2, bytes);
   }
   adjust_stack(-static_cast<i64>(bytes));
   end_access();
@@ -112,9 +112,8 @@ void EmitContext::emit_return(const GuestInstruction& g) {
   if (g.info.operand_count_visible > 0 && g.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     release += static_cast<i64>(g.operands[0].imm.value.u & 0xffff);
   }
-  load_stack_offset(0);
-  begin_access(g, {.size = bytes, .read = true, .segment = kSs});
-  as_.load(kT0, host_operand(), bytes);
+  const HostMem from = open_stack(g, 0, {.size = bytes, .read = true, .segment = kSs});
+  as_.load(kT0, from, bytes);
   adjust_stack(release);
   end_access();
   settle_flags_at_exit(g);

@@ -17,13 +17,13 @@ void EmitContext::emit_poll(u64 target) {
 }
 
 // The exit that `field`, a rel32 field just emitted, is patched for.
-void EmitContext::add_exit(u64 target, u32 field) {
+void EmitContext::add_exit(u64 target, u32 field, bool unshared) {
   ColdPart part;
   part.kind = ColdPart::Kind::kExit;
   part.from = field;
   part.number = static_cast<u32>(out_->exits.size());
   part.guest = current_;
-  out_->exits.push_back({target, field, 0});
+  out_->exits.push_back({target, field, 0, unshared});
   cold_.push_back(part);
 }
 

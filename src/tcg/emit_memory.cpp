@@ -45,6 +45,7 @@ void EmitContext::load_offset(const GuestInstruction& g, const ZydisDecodedOpera
   HostMem m;
   if (base.number != kNoRegister) m.base = host_register(base.number, kT0);
   if (index.number != kNoRegister) {
+    if (kHostRegister[index.number] == kInFrame) in_t1_ = nullptr;
     m.index = host_register(index.number, kT1);
     m.scale = static_cast<u8>(op.mem.scale >= 8   ? 3
                               : op.mem.scale == 4 ? 2
@@ -120,6 +121,7 @@ void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size
 void EmitContext::begin_access(const GuestInstruction& g, const Access& access) {
   const unsigned size = access.size;
   EMU_CHECK(size >= 1 && size <= 64);
+  in_t1_ = nullptr;
   const bool inline_check = mode_.always_slow == 0;
   const bool checks_limit = !access.linear && needs_limit_check(access.segment);
   if (!access.flags_in_frame && (inline_check || checks_limit)) free_flags(g);
@@ -168,7 +170,8 @@ void EmitContext::begin_access(const GuestInstruction& g, const Access& access) 
 }
 
 void EmitContext::end_access() {
-  cold_[open_access_].end = as_.offset();
+  if (open_access_ != kNoAccess) cold_[open_access_].end = as_.offset();
+  open_access_ = kNoAccess;
 }
 
 void EmitContext::emit_cold_access(const ColdPart& part) {

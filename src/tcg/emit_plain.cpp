@@ -124,10 +124,13 @@ void EmitContext::emit_with_memory(const GuestInstruction& g, const HostMem& mem
   Operands operands(g, has_memory);
   HostMem operand = memory;
   u8 free[kMaxSubstitutes] = {kT2, kT1, kT0};
-  if (has_memory && !t1_free && operands.count() > 1) {
+  const bool evex_displacement =
+      memory.disp != 0 && g.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+  if (has_memory && !t1_free && (operands.count() > 1 || evex_displacement)) {
     as_.lea(kT0, memory);
     operand = HostMem::at(kT0);
   }
+  if (operands.count() > 1) in_t1_ = nullptr;
   for (unsigned i = 0; i < operands.count(); ++i) {
     Substitute& s = operands.at(i);
     s.scratch = free[i];
@@ -159,14 +162,13 @@ void EmitContext::emit_plain(const GuestInstruction& g) {
   if (op == nullptr) return emit_with_memory(g, HostMem{}, true);
   const unsigned size = op->size / 8u;
   if (size < 1 || size > 64 || op->mem.type != ZYDIS_MEMOP_TYPE_MEM) return raise_unsupported(g);
-  load_offset(g, *op);
   Access access;
   access.size = size;
   access.read = (op->actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
   access.write = (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
   access.segment = segment_of(*op);
-  begin_access(g, access);
-  emit_with_memory(g, host_operand(), false);
+  const HostMem memory = open_operand(g, *op, access);
+  emit_with_memory(g, memory, false);
   end_access();
 }
 

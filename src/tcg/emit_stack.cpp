@@ -36,30 +36,29 @@ void EmitContext::emit_push(const GuestInstruction& g) {
   const unsigned bytes = operand_bytes(g);
   const i64 down = -static_cast<i64>(bytes);
   if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-    load_offset(g, op);
-    begin_access(g, {.size = bytes, .read = true, .segment = segment_of(op)});
-    as_.load(kT2, host_operand(), bytes);
+    const HostMem from =
+        open_operand(g, op, {.size = bytes, .read = true, .segment = segment_of(op)});
+    as_.load(kT2, from, bytes);
     end_access();
     as_.store(HostMem::frame(EMU_FRAME(spill[0])), kT2);
   }
-  load_stack_offset(down);
   // A segment register is written as two bytes, the rest of its slot is left alone (SDM: PUSH).
   const bool segment = op.type == ZYDIS_OPERAND_TYPE_REGISTER &&
                        ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_SEGMENT;
-  begin_access(g, {.size = bytes, .write = true, .segment = kSs});
+  const HostMem to = open_stack(g, down, {.size = bytes, .write = true, .segment = kSs});
   if (segment) {
     const i32 slot = EMU_FRAME(cpu.segments) +
                      static_cast<i32>(sizeof(Segment)) * (op.reg.value - ZYDIS_REGISTER_ES) +
                      static_cast<i32>(offsetof(Segment, selector));
     as_.load(kT2, HostMem::frame(slot), 2);
-    as_.store(host_operand(), kT2, bytes == 8 ? 8 : 2);
+    as_.store(to, kT2, bytes == 8 ? 8 : 2);
   } else if (op.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-    as_.store_imm(host_operand(), static_cast<i32>(op.imm.value.s), bytes);
+    as_.store_imm(to, static_cast<i32>(op.imm.value.s), bytes);
   } else if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
     as_.load(kT2, HostMem::frame(EMU_FRAME(spill[0])));
-    as_.store(host_operand(), kT2, bytes);
+    as_.store(to, kT2, bytes);
   } else {
-    as_.store(host_operand(), host_register(guest_register(op.reg.value).number, kT2), bytes);
+    as_.store(to, host_register(guest_register(op.reg.value).number, kT2), bytes);
   }
   adjust_stack(down);
   end_access();
@@ -68,17 +67,21 @@ void EmitContext::emit_push(const GuestInstruction& g) {
 void EmitContext::emit_pop(const GuestInstruction& g) {
   const ZydisDecodedOperand& op = g.operands[0];
   const unsigned bytes = operand_bytes(g);
-  load_stack_offset(0);
-  begin_access(g, {.size = bytes, .read = true, .segment = kSs});
+  const HostMem from = open_stack(g, 0, {.size = bytes, .read = true, .segment = kSs});
   if (op.type == ZYDIS_OPERAND_TYPE_REGISTER) {
     const u8 guest = guest_register(op.reg.value).number;
-    as_.load(kT0, host_operand(), bytes);
+    if (bytes >= 4 && guest != kRsp && kHostRegister[guest] != kInFrame) {
+      as_.load(kHostRegister[guest], from, bytes);
+      end_access();
+      return adjust_stack(bytes);
+    }
+    as_.load(kT0, from, bytes);
     end_access();
     adjust_stack(bytes);
     write_register(guest, kT0, bytes);
     return;
   }
-  as_.load(kT2, host_operand(), bytes);
+  as_.load(kT2, from, bytes);
   end_access();
   as_.store(HostMem::frame(EMU_FRAME(spill[0])), kT2);
   // An address based on rSP uses its value after the pop.
@@ -172,9 +175,8 @@ void EmitContext::emit_enter(const GuestInstruction& g) {
 void EmitContext::emit_leave(const GuestInstruction& g) {
   const unsigned bytes = operand_bytes(g);
   const unsigned stack = stack_bytes();
-  load_pointer(kRbp, stack);
-  begin_access(g, {.size = bytes, .read = true, .segment = kSs});
-  as_.load(kT0, host_operand(), bytes);
+  const HostMem from = open_stack(g, 0, {.size = bytes, .read = true, .segment = kSs});
+  as_.load(kT0, from, bytes);
   end_access();
   as_.mov(kHostRegister[kRsp], hRbp, stack);
   adjust_stack(bytes);

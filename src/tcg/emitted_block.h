@@ -28,6 +28,7 @@ struct DirectExit {
   u64 target_rip;
   u32 patch_offset;
   u32 cold_offset;
+  bool unshared = false;  // to the translation with a check for every access
 };
 
 // A poll: the instruction at `host_offset` loads from poll_pointer. When that faults, execution

@@ -59,10 +59,11 @@ struct alignas(4096) VcpuFrame {
   u32 interrupt_line = 0;   // level of INTR; set by other threads (atomic access)
   u64 tsc_bias = 0;         // host TSC + this = the engine's TSC
   u32 exit_argument = 0;
-  u64 exit_address = 0;  // slow path: linear address; faults: host PC
-  u64 spill[8] = {};     // scratch for generated code
-  u64 stub_flags = 0;    // scratch for stubs: LAHF/SETO image
-  u64 leave_reason = 0;  // set by C++ called from a block: do not return to it
+  u64 exit_address = 0;      // slow path: linear address; faults: host PC
+  u64 spill[8] = {};         // scratch for generated code
+  u64 stub_flags = 0;        // scratch for stubs: LAHF/SETO image
+  u64 leave_reason = 0;      // set by C++ called from a block: do not return to it
+  u64 shared_host[16] = {};  // host address of each checked range of the running block
   // Offsets below these may be read/written through the segment without further checks: an access
   // of n bytes at `offset` is fine if offset + n <= the value (2^32 at most; 0: always ask
   // system_check_segment). Maintained by the runtime whenever a segment changes; used outside

@@ -204,7 +204,7 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   const ExecInfo& x = exec_info_[index];
   const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode_.cpl == 3 ? 1 : 0);
   if (x.linear_page != tag && !fill_exec(linear, index)) return nullptr;
-  return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, mode_.packed()});
+  return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, block_mode().packed()});
 }
 
 void TcgCpu::find_jump_slot() noexcept {
@@ -219,7 +219,7 @@ void TcgCpu::find_jump_slot() noexcept {
 }
 
 void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
-  if (mode_.single_step || !engine_.options().jump_cache) return;
+  if (mode_.single_step || !engine_.options().jump_cache || wants_unshared_) return;
   const unsigned index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
   if (index == 0) return;
   if (jump_slot_ == kJumpCacheSlots) return;
@@ -370,8 +370,10 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
   ++counters_.leaves[static_cast<u32>(reason)];
   link_id_ = 0;
+  wants_unshared_ = false;
   if (reason == LeaveReason::kLink) {
     const ExitRecord& exit = engine_.cache().exit(frame_->exit_argument);
+    wants_unshared_ = exit.unshared;
     s.rip = wrap_rip(exit.target_rip);
     if (__atomic_load_n(&exit.to, __ATOMIC_RELAXED) == nullptr && !step &&
         engine_.options().chain) {

@@ -328,8 +328,13 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
       commit_ = {1, size, size, nullptr, {e0, nullptr}, {linear & kOffsetMask, 0}};
       *needs_commit = 1;
     }
+    if (info.probe) *needs_commit = 0;
     if (vectors_saved_) restore_vectors();
     return reinterpret_cast<u64>(e0->host) - e0->linear_page;
+  }
+  if (info.probe) {
+    if (vectors_saved_) restore_vectors();
+    return 0;
   }
 
   TlbInfo* e1 = nullptr;

@@ -27,7 +27,9 @@ struct AccessInfo {
   u32 stack_segment : 1 = 0;  // non-canonical address raises #SS instead of #GP
   u32 implicit_supervisor : 1 = 0;
   u32 align : 8 = 0;  // nonzero: the access must be so aligned (always_slow and #AC)
-  u32 reserved : 10 = 0;
+  u32 probe : 1 = 0;  // only fault, or fill the TLB if a plain access is possible: nothing is
+                      // read or written, and the delta means nothing
+  u32 reserved : 9 = 0;
   [[nodiscard]] u32 packed() const { return __builtin_bit_cast(u32, *this); }
 };
 static_assert(sizeof(AccessInfo) == 4);

@@ -240,20 +240,22 @@ void TcgCpu::translate() {
     engine_.protect_page(*this, *first.ram, first.ram_page);
     if (unpark_page(first.host)) {
       const std::lock_guard lock(engine_.cache().mutex());
-      if (engine_.cache().find({first.host + offset, frame_->cpu.rip, mode_.packed()})) return;
+      if (engine_.cache().find({first.host + offset, frame_->cpu.rip, block_mode().packed()}))
+        return;
     }
     FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
     ExecInfo second{};
-    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) ==
+    if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) ==
         DecodeStatus::kNeedsNextPage) {
       if (!fetch_next_page(((linear | (kPageBytes - 1)) + 1) & linear_mask, second)) return;
       engine_.protect_page(*this, *second.ram, second.ram_page);
       window.next_page = {second.host, kPageBytes};
-      if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_) != DecodeStatus::kOk) {
+      if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) !=
+          DecodeStatus::kOk) {
         return translate_uncached();
       }
     }
-    if (emit_and_add({first.host + offset, frame_->cpu.rip, mode_.packed()},
+    if (emit_and_add({first.host + offset, frame_->cpu.rip, block_mode().packed()},
                      {first.ram, first.ram_page, first.host},
                      {second.ram, second.ram_page, second.host}, true) != nullptr) {
       return;
@@ -443,7 +445,13 @@ void TcgCpu::link_exit() {
   // Otherwise the id and the target may be another's, or nobody's.
   if (cache.counters().clears.load() != clears) return;
   const ExitRecord& exit = cache.exit(id);
-  if (exit.to != nullptr || !exit.from->valid.load() || exit.from->key.mode != target->key.mode) {
+  const auto machine_mode = [](u32 packed) {
+    auto m = __builtin_bit_cast(TranslationMode, packed);
+    m.unshared = 0;
+    return m;
+  };
+  if (exit.to != nullptr || !exit.from->valid.load() ||
+      machine_mode(exit.from->key.mode) != machine_mode(target->key.mode)) {
     return;
   }
   const u8* entry = target->code;

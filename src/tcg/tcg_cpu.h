@@ -174,6 +174,12 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool take_requests(Service& service) noexcept;
   void take_interrupts() noexcept;
   TranslationMode compute_mode() noexcept;
+  // mode_, and which translation is wanted.
+  [[nodiscard]] TranslationMode block_mode() const noexcept {
+    TranslationMode m = mode_;
+    m.unshared = wants_unshared_;
+    return m;
+  }
   void update_segment_limits() noexcept;
   TranslatedBlock* lookup_block() noexcept;
   [[nodiscard]] u64 linear_rip() const noexcept;
@@ -253,7 +259,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   Fault fetch_fault_;
   bool fetch_uncached_ = false;  // the code is not in RAM
   u32 link_id_ = 0;
-  u64 cache_clears_ = 0;  // the cache's count when link_id_ (or an uncached block) was valid
+  bool wants_unshared_ = false;  // the block that runs next is one without shared checks
+  u64 cache_clears_ = 0;         // the cache's count when link_id_ (or an uncached block) was valid
   unsigned jump_slot_ = kJumpCacheSlots + 1;
   // Jump-cache slots of modes seen lately, by a hash of the mode.
   struct KnownSlot {

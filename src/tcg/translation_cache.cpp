@@ -112,8 +112,8 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> 
   block.exit_count = static_cast<u32>(emitted.exits.size());
   for (const DirectExit& e : emitted.exits) {
     exits_[exit_count_++] = {
-        &block, nullptr, e.target_rip, block.code + e.patch_offset, block.code + e.cold_offset,
-        0,      0};
+        &block, nullptr,   e.target_rip, block.code + e.patch_offset, block.code + e.cold_offset,
+        0,      e.unshared};
   }
   block.map.assign(emitted.map.begin(), emitted.map.end());
   block.polls.assign(emitted.polls.begin(), emitted.polls.end());

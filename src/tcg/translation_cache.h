@@ -62,7 +62,7 @@ struct ExitRecord {
   const u8* patch;
   const u8* cold;
   u32 next_incoming;
-  u32 reserved;
+  bool unshared;  // leads to the target's translation without shared checks
 };
 
 class TranslationCache {

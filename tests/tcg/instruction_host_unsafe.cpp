@@ -245,12 +245,15 @@ void Host::make_stubs() {
   stubs_[1] = stubs_[2] = base;
   stubs_[1].slow_access = pointer_at<const u8*>(here());  // identity, stores need commit_write
   touch_last_byte();
-  raw({0x9c, 0x41, 0x0f, 0xba, 0xe2, 9});  // pushfq; bt r10d, 9 (AccessInfo::write)
+  raw({0x9c, 0x41, 0x0f, 0xba, 0xe2, 22});  // pushfq; bt r10d, 22 (AccessInfo::probe)
+  const u32 probe = as.jcc_short(kCcB);
+  raw({0x41, 0x0f, 0xba, 0xe2, 9});  // bt r10d, 9 (AccessInfo::write)
   const u32 no_store = as.jcc_short(kCcNb);
   as.load(kT2, HostMem::at(hRsp, 8));
   as.lea(kT2, HostMem::at(kT2, 5));
   as.store(HostMem::at(hRsp, 8), kT2);
   as.patch_short(no_store);
+  as.patch_short(probe);
   raw({0x9d});  // popfq
   as.mov_imm(kT1, 0);
   as.mov_imm(kT2, 0x5555);
@@ -329,6 +332,18 @@ void Host::run_emitted_sequence(std::span<const u8> bytes, unsigned count, Trans
   DecodeLimits limits;
   limits.max_instructions = count;
   EMU_CHECK(decode_block({padded, {}}, kNativeCode, mode, limits, block_) == DecodeStatus::kOk);
+  run_block(variant, state);
+  if (state.outcome != kContinued) return;
+  const DirectExit& taken = out_.exits.at(state.target - 1);
+  if (!taken.unshared) return;
+  // Shared checks failed in front of some instruction: the rest, each with its own.
+  ++unshared_runs_;
+  const u64 done = taken.target_rip - kNativeCode;
+  for (const GuestInstruction& g : block_.instructions)
+    limits.max_instructions -= g.rip < taken.target_rip;
+  mode.unshared = 1;
+  const std::span<const u8> rest = std::span<const u8>(padded).subspan(done);
+  EMU_CHECK(decode_block({rest, {}}, taken.target_rip, mode, limits, block_) == DecodeStatus::kOk);
   run_block(variant, state);
 }
 

@@ -63,6 +63,8 @@ class Host {
   // The same for a sequence of `count` instructions without control transfer.
   void run_emitted_sequence(std::span<const u8> bytes, unsigned count, TranslationMode mode,
                             Variant variant, MachineState& state);
+  // How often a sequence went on without shared checks.
+  [[nodiscard]] unsigned unshared_runs() const { return unshared_runs_; }
   [[nodiscard]] const EmittedBlock& last_block() const { return out_; }
   [[nodiscard]] const GuestBlock& last_guest_block() const { return block_; }
 
@@ -83,6 +85,7 @@ class Host {
   std::vector<std::unique_ptr<BlockEmitter>> emitters_;
   GuestBlock block_;
   EmittedBlock out_;
+  unsigned unshared_runs_ = 0;
 };
 
 }  // namespace emu::instruction_test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random sequences of flag producers, flag readers and memory accesses in one block: flags must
-// survive the inline checks between them.
+// survive the inline checks between them. With pointers that move by constants, so that accesses
+// share checks: nothing may change by that.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -20,9 +21,11 @@ constexpr ZydisRegister kRegisters[] = {ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_RCX, 
 
 class Sequence {
  public:
-  explicit Sequence(Random& random) : random_(random) {}
+  // With `pointers`: mostly accesses and changes of the registers they are based on.
+  explicit Sequence(Random& random, bool pointers = false) : random_(random), pointers_(pointers) {}
 
   void add() {
+    if (pointers_ && random_() % 2 == 0) return random_() % 2 == 0 ? pointer() : neutral();
     switch (random_() % 8) {
       case 0:
       case 1:
@@ -65,8 +68,9 @@ class Sequence {
   ZydisEncoderOperand memory(unsigned width) {
     ZydisEncoderOperand o{};
     o.type = ZYDIS_OPERAND_TYPE_MEMORY;
-    o.mem.base = random_() % 2 == 0 ? ZYDIS_REGISTER_RSI : ZYDIS_REGISTER_RBP;
+    o.mem.base = pointer_register();
     o.mem.displacement = static_cast<i64>(random_() % 256) - 128;
+    if (o.mem.base == ZYDIS_REGISTER_RSP) o.mem.displacement &= 127;
     o.mem.size = static_cast<u16>(width / 8);
     return o;
   }
@@ -155,6 +159,41 @@ class Sequence {
     }
   }
 
+  ZydisRegister pointer_register() {
+    static constexpr ZydisRegister kPointers[] = {ZYDIS_REGISTER_RSI, ZYDIS_REGISTER_RBP,
+                                                  ZYDIS_REGISTER_RSP, ZYDIS_REGISTER_R10};
+    return kPointers[random_() % (pointers_ ? 4 : 2)];
+  }
+
+  void pointer() {
+    static constexpr ZydisRegister kMoving[] = {ZYDIS_REGISTER_RSI, ZYDIS_REGISTER_RBP,
+                                                ZYDIS_REGISTER_R10};
+    const auto to = of(kMoving[random_() % 3]);
+    const i64 step = static_cast<i64>(random_() % 64) - 32;
+    auto place = memory(64);
+    switch (random_() % 9) {
+      case 0:
+        place.mem.displacement = step;
+        return emit(ZYDIS_MNEMONIC_LEA, {to, place});
+      case 1:
+        return emit(ZYDIS_MNEMONIC_MOV, {to, of(pointer_register())});
+      case 2:
+        return emit(ZYDIS_MNEMONIC_ADD, {to, immediate(step)});
+      case 3:
+        return emit(ZYDIS_MNEMONIC_SUB, {to, immediate(step)});
+      case 4:
+        return emit(ZYDIS_MNEMONIC_INC, {to});
+      case 5:
+        return emit(ZYDIS_MNEMONIC_PUSH, {place});
+      case 6:
+        return emit(ZYDIS_MNEMONIC_POP, {place});
+      case 7:
+        return emit(ZYDIS_MNEMONIC_XCHG, {to, of(pointer_register())});
+      default:
+        return emit(ZYDIS_MNEMONIC_MOVUPS, {memory(128), of(ZYDIS_REGISTER_XMM1)});
+    }
+  }
+
   void neutral() {
     const unsigned width = bits();
     switch (random_() % 5) {
@@ -171,6 +210,7 @@ class Sequence {
   }
 
   Random& random_;
+  bool pointers_;
   std::vector<u8> bytes_;
   unsigned count_ = 0;
 };
@@ -189,21 +229,21 @@ std::string listing(std::span<const u8> code, u64 address) {
   return text;
 }
 
-TEST(InstructionSequence, FlagsSurviveChecks) {
-  Host host;
-  Random random(7);
+// Runs random sequences natively and emitted.
+void compare_sequences(Host& host, Random& random, bool pointers) {
   MachineState before, native, emitted;
   const TranslationMode mode = test_mode(true);
   const std::vector<u8> nop = {0x90};
   GuestInstruction g = decode(nop, kNativeCode, mode);
   for (int i = 0; i < 6000; ++i) {
-    Sequence sequence(random);
-    while (sequence.count() < 2 + random() % 9) sequence.add();
+    Sequence sequence(random, pointers);
+    while (sequence.count() < 2 + random() % (pointers ? 15 : 9)) sequence.add();
     std::vector<u8> bytes = nop;
     ASSERT_TRUE(randomize(bytes, g, true, false, random, before));
     before.gpr[kRsi] = kScratch + 1024;
     before.gpr[kRbp] = kScratch + (random() % 4 == 0 ? kPageBytes : 2048);
     before.gpr[kRsp] = kScratch + 3072;
+    before.gpr[kR10] = kScratch + (random() % 2 == 0 ? 1500 : kPageBytes + 2000);
     native = before;
     host.run_native(sequence.bytes(), true, native);
     emitted = before;
@@ -215,6 +255,19 @@ TEST(InstructionSequence, FlagsSurviveChecks) {
                                << listing(sequence.bytes(), kNativeCode) << describe(before)
                                << listing(host.last_block().code, kEmitted);
   }
+}
+
+TEST(InstructionSequence, FlagsSurviveChecks) {
+  Host host;
+  Random random(7);
+  compare_sequences(host, random, false);
+}
+
+TEST(InstructionSequence, AccessesThatShareChecks) {
+  Host host;
+  Random random(8);
+  compare_sequences(host, random, true);
+  EXPECT_GT(host.unshared_runs(), 1000u);
 }
 
 }  // namespace
