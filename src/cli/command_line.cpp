@@ -25,7 +25,7 @@ struct Collected {
   std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, load, parallel,
       debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
-  std::vector<std::string> drives, nics, devices, translator;
+  std::vector<std::string> drives, disks, nics, devices, translator;
   bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
        enable_kvm = false;
   bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
@@ -77,10 +77,13 @@ void add_disk_options(CLI::App& app, Collected& c) {
   app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")
       ->type_name("FILE")
       ->group(group);
-  add_list(
-      app, "--drive", c.drives,
-      "file=F[,format=qcow2|raw][,media=disk|cdrom|floppy][,index=N][,readonly=on][,snapshot=on]")
+  add_list(app, "--drive", c.drives,
+           "file=F[,if=ide|virtio|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,index=N]"
+           "[,readonly=on][,snapshot=on][,serial=S][,queues=N][,packed=on]")
       ->type_name("SPEC")
+      ->group(group);
+  add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
+      ->type_name("FILE")
       ->group(group);
   app.add_flag("--snapshot", c.snapshot, "Forget all changes to disks at the end")->group(group);
 }
@@ -227,21 +230,27 @@ DriveConfig drive_at(const std::string& file, int position) {
 Result<void> check_places(MachineConfig& config) {
   u32 taken = 0;
   std::size_t floppies = 0;
+  std::size_t ide = 0;
+  std::size_t cards = 0;
   for (const DriveConfig& drive : config.drives) {
     const bool is_floppy = drive.media == DriveMedia::kFloppy;
     floppies += is_floppy ? 1 : 0;
     if (is_floppy && drive.position > 1)
       return fail("floppy {}: index is 0 (A) or 1 (B), not {}", drive.file, drive.position);
+    ide += !is_floppy && drive.interface == DriveInterface::kIde ? 1 : 0;
+    cards += !is_floppy && drive.interface != DriveInterface::kIde ? 1 : 0;
     if (drive.position < 0 && !is_floppy) continue;
     const u32 mask = is_floppy ? 16u << std::max(drive.position, 0) : 1u << drive.position;
     if ((taken & mask) != 0)
       return fail("two drives want place {}: {}", std::max(drive.position, 0), drive.file);
     taken |= mask;
   }
-  if (config.drives.size() - floppies > kMaxIdeDrives) {
-    return fail("{} drives are given; the two IDE channels hold four",
-                config.drives.size() - floppies);
+  if (ide > kMaxIdeDrives) {
+    return fail("{} drives are given; the two IDE channels hold four, and if=virtio takes more",
+                ide);
   }
+  if (cards > kMaxDiskCards)
+    return fail("{} disks with if=virtio are given; there is room for {}", cards, kMaxDiskCards);
   // A floppy was put in to be started from, unless there is an order.
   if (floppies != 0 && config.boot_order == MachineConfig{}.boot_order) config.boot_order = "cad";
   return {};
@@ -253,6 +262,11 @@ Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
   }
   for (const std::string& text : c.drives) {
     auto drive = parse_drive("--drive", text);
+    if (!drive) return drive.error();
+    config.drives.push_back(*drive);
+  }
+  for (const std::string& text : c.disks) {
+    auto drive = parse_drive("--disk", text);
     if (!drive) return drive.error();
     config.drives.push_back(*drive);
   }

@@ -25,6 +25,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"cdrom", "", true},
     {"fda", "floppy", true},
     {"fdb", "", true},
+    {"disk", "", true},
     {"drive", "", true},
     {"snapshot", "", false},
     {"boot", "boot-order", true},

@@ -58,6 +58,11 @@ constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
     {"floppy", DriveMedia::kFloppy},
 }};
 
+constexpr std::array<std::pair<std::string_view, DriveInterface>, 2> kInterfaceWords{{
+    {"ide", DriveInterface::kIde},
+    {"virtio", DriveInterface::kVirtio},
+}};
+
 constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 9> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
@@ -70,6 +75,19 @@ constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 9> kTransl
     {"perf-map", &TcgOptions::perf_map},
 }};
 
+Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
+  if (value == "none") return {};
+  if (value == "floppy") {
+    drive.media = DriveMedia::kFloppy;
+    return {};
+  }
+  const DriveInterface* interface = find_word(kInterfaceWords, value);
+  if (interface == nullptr)
+    return fail("{}: if={} is not there; use if=virtio, if=ide or if=floppy", option, value);
+  drive.interface = *interface;
+  return {};
+}
+
 Result<void> apply_drive_key(std::string_view option, const std::string& key,
                              const std::string& value, DriveConfig& drive) {
   if (key == "file") {
@@ -80,10 +98,7 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
     }
     drive.format = value;
   } else if (key == "if") {
-    if (value != "ide" && value != "none" && value != "floppy") {
-      return fail("{}: if={} is not built yet; use if=ide or if=floppy", option, value);
-    }
-    if (value == "floppy") drive.media = DriveMedia::kFloppy;
+    return set_interface(option, value, drive);
   } else if (key == "media") {
     const DriveMedia* media = find_word(kMediaWords, value);
     if (media == nullptr) return fail("{}: media is disk, cdrom or floppy, not {}", option, value);
@@ -96,9 +111,22 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
     const auto on = parse_switch(option, key, value);
     if (!on) return on.error();
     (key == "snapshot" ? drive.snapshot : drive.read_only) = *on;
+  } else if (key == "queues") {
+    const auto queues = parse_number(option, value, 1, kMaxDriveQueues);
+    if (!queues) return queues.error();
+    drive.queues = static_cast<unsigned>(*queues);
+  } else if (key == "packed") {
+    const auto on = parse_switch(option, key, value);
+    if (!on) return on.error();
+    drive.packed_rings = *on;
+  } else if (key == "serial") {
+    if (value.size() > 20) return fail("{}: serial {} is longer than 20 characters", option, value);
+    drive.serial = value;
   } else if (key != "cache" && key != "aio" && key != "id" && key != "discard") {
-    return fail("{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot",
-                option, key);
+    return fail(
+        "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
+        "queues, packed",
+        option, key);
   }
   return {};
 }
@@ -227,6 +255,10 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   if (drive.file.empty() && drive.media != DriveMedia::kCdrom) {
     return fail("{}: file= is missing", option);
   }
+  if (drive.interface == DriveInterface::kIde) return drive;
+  if (drive.media != DriveMedia::kDisk)
+    return fail("{}: if=virtio is for disks; a CD-ROM drive is if=ide", option);
+  if (drive.position >= 0) return fail("{}: index is for if=ide and if=floppy", option);
   return drive;
 }
 
@@ -369,11 +401,18 @@ std::string drive_text(const DriveConfig& drive) {
   for (const auto& [word, media] : kMediaWords) {
     if (media == drive.media) out += word;
   }
+  for (const auto& [word, interface] : kInterfaceWords) {
+    if (interface == drive.interface && drive.media != DriveMedia::kFloppy)
+      out += fmt::format(",if={}", word);
+  }
   if (!drive.file.empty()) out += ",file=" + escape_commas(drive.file);
   if (!drive.format.empty()) out += ",format=" + drive.format;
   if (drive.position >= 0) out += fmt::format(",index={}", drive.position);
   if (drive.read_only) out += ",readonly=on";
   if (drive.snapshot) out += ",snapshot=on";
+  if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
+  if (drive.packed_rings) out += ",packed=on";
+  if (!drive.serial.empty()) out += ",serial=" + escape_commas(drive.serial);
   return out;
 }
 

@@ -71,37 +71,62 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
   return machine;
 }
 
-Result<void> Machine::open_drives() {
-  const auto place = [this](const DriveConfig& drive) -> std::size_t {
-    if (drive.media == DriveMedia::kFloppy) return kMaxIdeDrives + floppy_position(drive);
-    if (drive.position >= 0) return static_cast<std::size_t>(drive.position);
-    std::size_t free = 0;
-    while (free < kMaxIdeDrives &&
-           (places_[free] != IdePlace::kEmpty ||
-            std::any_of(config_.drives.begin(), config_.drives.end(), [&](const DriveConfig& d) {
-              return d.media != DriveMedia::kFloppy && d.position == static_cast<int>(free);
-            }))) {
-      ++free;
-    }
-    return free;
+// The IDE place of a drive without an index: the first that is free and that nobody asks for.
+std::size_t Machine::free_ide_place() const {
+  const auto wanted = [this](std::size_t place) {
+    return std::any_of(config_.drives.begin(), config_.drives.end(), [place](const DriveConfig& d) {
+      return d.media != DriveMedia::kFloppy && d.position == static_cast<int>(place);
+    });
   };
+  std::size_t free = 0;
+  while (free < kMaxIdeDrives && (places_[free] != IdePlace::kEmpty || wanted(free))) ++free;
+  return free;
+}
+
+Result<std::unique_ptr<BlockBackend>> Machine::open_drive(const DriveConfig& drive) {
+  const bool cdrom = drive.media == DriveMedia::kCdrom;
+  DiskOptions options;
+  options.path = drive.file;
+  options.format = disk_format(drive);
+  options.read_only = drive.read_only || cdrom;
+  options.throw_away_writes = drive.snapshot && !cdrom;
+  return open_disk(options, io_);
+}
+
+Result<void> Machine::open_drives() {
   for (const DriveConfig& drive : config_.drives) {
-    const std::size_t index = place(drive);
-    if (index == kMaxIdeDrives && drive.media != DriveMedia::kFloppy)
-      return fail("more than four drives; the two IDE channels are full");
-    const bool cdrom = drive.media == DriveMedia::kCdrom;
-    if (index < kMaxIdeDrives) places_[index] = cdrom ? IdePlace::kCdrom : IdePlace::kDisk;
-    if (drive.file.empty()) continue;
-    DiskOptions options;
-    options.path = drive.file;
-    options.format = disk_format(drive);
-    options.read_only = drive.read_only || cdrom;
-    options.throw_away_writes = drive.snapshot && !cdrom;
-    auto disk = open_disk(options, io_);
-    if (!disk) return disk.error();
-    disks_[index] = std::move(*disk);
+    std::unique_ptr<BlockBackend> disk;
+    if (!drive.file.empty()) {
+      auto opened = open_drive(drive);
+      if (!opened) return opened.error();
+      disk = std::move(*opened);
+    }
+    if (drive.media == DriveMedia::kFloppy) {
+      disks_[kMaxIdeDrives + floppy_position(drive)] = std::move(disk);
+      continue;
+    }
+    if (drive.interface != DriveInterface::kIde) {
+      card_disks_.push_back({drive, disk.get()});
+      more_disks_.push_back(std::move(disk));
+      continue;
+    }
+    const std::size_t index =
+        drive.position >= 0 ? static_cast<std::size_t>(drive.position) : free_ide_place();
+    if (index == kMaxIdeDrives) return fail("more than four drives; the two IDE channels are full");
+    places_[index] = drive.media == DriveMedia::kCdrom ? IdePlace::kCdrom : IdePlace::kDisk;
+    serials_[index] = drive.serial;
+    disks_[index] = std::move(disk);
   }
   return {};
+}
+
+std::vector<BlockBackend*> Machine::disks() const {
+  std::vector<BlockBackend*> all;
+  for (const auto& disk : disks_) {
+    if (disk != nullptr) all.push_back(disk.get());
+  }
+  for (const auto& disk : more_disks_) all.push_back(disk.get());
+  return all;
 }
 
 Result<void> Machine::load_firmware() {
@@ -121,8 +146,9 @@ Result<void> Machine::build(const MachineStreams& streams) {
   PcHost host{lock_, io_.clock(), streams.serial};
   host.debug_console = streams.debug_console;
   for (std::size_t i = 0; i < kMaxIdeDrives; ++i) {
-    host.drives[i] = {places_[i], disks_[i].get()};
+    host.drives[i] = {places_[i], disks_[i].get(), serials_[i]};
   }
+  host.disk_cards = card_disks_;
   for (std::size_t i = 0; i < kMaxFloppies; ++i) host.floppies[i] = disks_[kMaxIdeDrives + i].get();
   host.request_reset = [this] { reset(); };
   host.request_power_off = [this] { ask_end(0, {}); };
@@ -284,8 +310,7 @@ void Machine::finish() {
 }
 
 void Machine::flush_disks() {
-  for (auto& disk : disks_) {
-    if (disk == nullptr) continue;
+  for (BlockBackend* disk : disks()) {
     disk->drain();
     if (disk->read_only()) continue;
     const auto flushed = std::make_shared<std::promise<Result<void>>>();
@@ -304,9 +329,7 @@ void Machine::flush_disks() {
 }
 
 void Machine::settle_disks() {
-  for (auto& disk : disks_) {
-    if (disk != nullptr) disk->drain();
-  }
+  for (BlockBackend* disk : disks()) disk->drain();
   if (control_ == nullptr) return;  // nothing was ever started
   std::promise<void> fence;         // completions were posted before it
   io_.post([&fence] { fence.set_value(); });
@@ -373,9 +396,7 @@ MachineEnd Machine::end() const {
 
 std::vector<std::string> Machine::describe_drives() const {
   std::vector<std::string> out;
-  for (const auto& disk : disks_) {
-    if (disk != nullptr) out.push_back(disk->describe());
-  }
+  for (const BlockBackend* disk : disks()) out.push_back(disk->describe());
   return out;
 }
 

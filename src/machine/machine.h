@@ -91,6 +91,9 @@ class Machine final : public MachineControl {
  private:
   explicit Machine(const MachineConfig& config);
   [[nodiscard]] Result<void> open_drives();
+  [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_drive(const DriveConfig& drive);
+  [[nodiscard]] std::size_t free_ide_place() const;
+  [[nodiscard]] std::vector<BlockBackend*> disks() const;
   [[nodiscard]] Result<void> load_firmware();
   [[nodiscard]] Result<void> build(const MachineStreams& streams);
   [[nodiscard]] Result<void> make_engine();
@@ -109,7 +112,10 @@ class Machine final : public MachineControl {
   IoThread io_;
   // The IDE places, then the floppy drives.
   std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives + kMaxFloppies> disks_;
+  std::vector<std::unique_ptr<BlockBackend>> more_disks_;  // with controllers of their own
+  std::vector<PcDiskCard> card_disks_;                     // the same, as the board wants them
   IdePlaces places_{};
+  std::array<std::string, kMaxIdeDrives> serials_;
   Firmware firmware_;
   std::unique_ptr<Pc> pc_;
   std::unique_ptr<CpuidModel> cpuid_;

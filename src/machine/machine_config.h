@@ -13,6 +13,8 @@ namespace emu {
 
 enum class EngineChoice : u8 { kAuto, kKvm, kTcg };
 enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
+// What a disk or CD-ROM drive is plugged into.
+enum class DriveInterface : u8 { kIde, kVirtio };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
 enum class ResetPolicy : u8 { kReboot, kExit };
@@ -23,10 +25,14 @@ struct DriveConfig {
   std::string file;    // empty: a CD-ROM drive without a medium
   std::string format;  // empty: recognised from the contents
   DriveMedia media = DriveMedia::kDisk;
+  DriveInterface interface = DriveInterface::kIde;
   bool read_only = false;
   bool snapshot = false;  // writes are kept in a temporary overlay and then forgotten
   // 0..3: primary master to secondary slave; of a floppy 0 (A) or 1 (B); -1: the next free one.
   int position = -1;
+  unsigned queues = 0;        // virtio: how many; 0: one for each processor
+  bool packed_rings = false;  // virtio: offer them
+  std::string serial;         // empty: made up from the drive's number
 
   bool operator==(const DriveConfig&) const = default;
 };
@@ -62,8 +68,8 @@ struct MachineConfig {
   bool boot_menu = false;
   CharConfig serial;
   CharConfig debug_console;  // ports 402h and E9h
-  std::string monitor;       // "stdio" (Ctrl-A c if the serial port is there), "unix:PATH", or empty
-  std::string load;          // the saved state to go on from, or empty
+  std::string monitor;  // "stdio" (Ctrl-A c if the serial port is there), "unix:PATH", or empty
+  std::string load;     // the saved state to go on from, or empty
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
   std::string vnc;               // a VNC server's address, or empty
@@ -83,6 +89,8 @@ struct MachineConfig {
 
 inline constexpr unsigned kMaxCpus = 64;
 inline constexpr unsigned kMaxIdeDrives = 4;
+inline constexpr unsigned kMaxDiskCards = 20;
+inline constexpr unsigned kMaxDriveQueues = 16;
 inline constexpr unsigned kMaxFloppies = 2;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;

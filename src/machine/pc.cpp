@@ -12,8 +12,6 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
-#include "devices/storage/floppy_controller.h"
-#include "devices/storage/ide_controller.h"
 #include "devices/video/vga_pci.h"
 #include "machine/fw_cfg.h"
 
@@ -40,6 +38,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   EMU_TRY(pc->add_video());
   pc->add_input();
   pc->add_disks();
+  pc->add_disk_cards(config);
   pc->add_floppies();
   pc->add_firmware_interface(config);
   return pc;
@@ -164,48 +163,10 @@ void Pc::add_input() {
   mouse_ = &mouse;
 }
 
-void Pc::add_disks() {
-  auto& ide = own(std::make_unique<IdeController>(map_->memory(), irq(14), irq(15)));
-  constexpr std::array<u16, 2> kCommandPorts{0x1f0, 0x170};
-  constexpr std::array<u16, 2> kControlPorts{0x3f6, 0x376};
-  for (unsigned i = 0; i < 2; ++i) {
-    map_->add_port("ide.command", kCommandPorts[i], IdeController::kCommandBytes,
-                   ide.command_ports(i), IdeController::kCommandSizes);
-    map_->add_port("ide.control", kControlPorts[i], IdeController::kControlBytes,
-                   ide.control_ports(i), IdeController::kByteSizes);
-  }
-  own(std::make_unique<Piix3Ide>(*pci_bus_, 1, ide.bus_master()));
-  for (unsigned i = 0; i < kMaxIdeDrives; ++i) {
-    const PcDrive& drive = host_.drives[i];
-    places_[i] = drive.kind;
-    if (drive.kind == IdePlace::kCdrom) {
-      ide.attach_cdrom(i / 2, i % 2, drive.backend);
-    } else if (drive.kind == IdePlace::kDisk) {
-      DriveIdentity identity;
-      identity.serial = fmt::format("EMU{:05}", i + 1);
-      ide.attach_disk(i / 2, i % 2, *drive.backend, identity);
-    }
-  }
-}
-
-// A board without floppy drives has no controller for them either.
-void Pc::add_floppies() {
-  if (std::ranges::all_of(host_.floppies, [](const BlockBackend* f) { return f == nullptr; }))
-    return;
-  auto& floppy = own(std::make_unique<FloppyController>(FloppyController::Wires{irq(6), *dma_, 2}));
-  map_->add_port("floppy", 0x3f0, FloppyController::kPortBytes, floppy.ports(), kBytes);
-  map_->add_port("floppy.change", 0x3f7, FloppyController::kChangePortBytes, floppy.change_port(),
-                 kBytes);
-  for (unsigned i = 0; i < kMaxFloppies; ++i) {
-    if (host_.floppies[i] != nullptr) floppy.change_medium(i, host_.floppies[i]);
-    floppy_types_[i] = floppy.cmos_type(i);
-  }
-}
-
 void Pc::add_firmware_interface(const MachineConfig& config) {
   auto& fw_cfg = own(std::make_unique<FwCfg>(map_->memory()));
   map_->add_port("fw-cfg", FwCfg::kPort, FwCfg::kPorts, fw_cfg, FwCfg::kSizes);
-  add_firmware_items(fw_cfg, config, places_);
+  add_firmware_items(fw_cfg, config, boot_devices_);
   set_firmware_cmos(*rtc_, config, floppy_types_);
 }
 

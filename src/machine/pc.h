@@ -35,6 +35,13 @@ class VgaPci;
 struct PcDrive {
   IdePlace kind = IdePlace::kEmpty;
   BlockBackend* backend = nullptr;  // null: a CD-ROM drive without a medium
+  std::string serial{};             // empty: made up
+};
+
+// A disk with a PCI controller of its own.
+struct PcDiskCard {
+  DriveConfig config;
+  BlockBackend* backend = nullptr;
 };
 
 // What the board asks of the machine around it. The functions only note the request.
@@ -44,6 +51,7 @@ struct PcHost {
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: no port
   std::array<PcDrive, kMaxIdeDrives> drives{};
+  std::vector<PcDiskCard> disk_cards{};
   std::array<BlockBackend*, kMaxFloppies> floppies{};  // null: no such drive
   std::function<void()> request_reset{};
   std::function<void()> request_power_off{};
@@ -83,6 +91,7 @@ class Pc final : private IrqSink {
   [[nodiscard]] Result<void> add_video();
   void add_input();
   void add_disks();
+  void add_disk_cards(const MachineConfig& config);
   void add_floppies();
   void add_firmware_interface(const MachineConfig& config);
   // ISA interrupt `irq` as driven by `source`.
@@ -114,7 +123,7 @@ class Pc final : private IrqSink {
   AcpiPm* pm_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
-  IdePlaces places_{};
+  std::vector<BootDevice> boot_devices_;
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
   VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;

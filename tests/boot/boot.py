@@ -59,6 +59,21 @@ def demo(cpus):
                 needs=(DEMO,))
 
 
+def demo_on(drive):
+    """The demo disk on another controller than IDE: SeaBIOS starts it, Linux writes and reads back."""
+    return Case(f"-m 512 -snapshot --disk {DEMO},{drive}",
+                ((r"GRUB", None),
+                 (SHELL, "dd if=/dev/urandom of=/a bs=64k count=200 && cp /a /b && sync && "
+                         "echo 3 > /proc/sys/vm/drop_caches && cmp /a /b && echo same=$?\n"),
+                 (r"same=0\s", None),
+                 (SHELL, "rm /a && sync && fstrim / && echo 3 > /proc/sys/vm/drop_caches && "
+                         "wc -c < /b\n"),
+                 (r"\s13107200\s", None),
+                 (SHELL, "dmesg | grep -ci 'i/o error\\|timeout\\|failed command'\n"),
+                 (r"\s0\s", None), (SHELL, "poweroff\n"), (r"Power down", None)),
+                needs=(DEMO,))
+
+
 def disks():
     """Writes, trims and reads back through the disk, and reads a CD-ROM as a host does."""
     iso = f"{RESCUE}cdrom.iso"
@@ -107,6 +122,8 @@ CASES = {
                                 steps=((r"guest: value", None), (r"reboot: Restarting", None))),
     "demo_disk": demo(1),
     "demo_disk_smp2": demo(2),
+    "demo_disk_virtio": demo_on("if=virtio"),
+    "demo_disk_virtio_packed_smp2": demo_on("if=virtio,packed=on -smp 2"),
     "memtest_x64": memtest("x64", r"Pass:\s*1\b"),
     "memtest_x64_smp2": memtest("x64", r"#[2-9] +\[", cpus=2),
     "memtest_ia32": memtest("ia32", r"#[2-9] +\["),

@@ -73,12 +73,14 @@ TEST_F(FwCfgTest, DmaSelectsSkipsAndReads) {
 }
 
 TEST(FirmwareItems, BootOrderNamesDrivesAsSeaBiosDoes) {
-  const IdePlaces places{IdePlace::kDisk, IdePlace::kEmpty, IdePlace::kCdrom, IdePlace::kDisk};
-  EXPECT_EQ(boot_order_file("dc", places),
+  const std::vector<BootDevice> devices{{'c', "/pci@i0cf8/ide@1,1/drive@0/disk@0"},
+                                        {'d', "/pci@i0cf8/ide@1,1/drive@1/disk@0"},
+                                        {'c', "/pci@i0cf8/scsi@3/disk@0,0"}};
+  EXPECT_EQ(boot_order_file("dc", devices),
             "/pci@i0cf8/ide@1,1/drive@1/disk@0\n"
             "/pci@i0cf8/ide@1,1/drive@0/disk@0\n"
-            "/pci@i0cf8/ide@1,1/drive@1/disk@1\n");
-  EXPECT_EQ(boot_order_file("n", places), "");
+            "/pci@i0cf8/scsi@3/disk@0,0\n");
+  EXPECT_EQ(boot_order_file("n", devices), "");
 }
 
 }  // namespace

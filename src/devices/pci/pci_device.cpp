@@ -46,6 +46,7 @@ PciDevice::~PciDevice() {
 }
 
 u32 PciDevice::read_config(u32 offset, unsigned size) {
+  config_reading(offset, size);
   u32 value = config_.read(offset, size);
   // Interrupt Status shows the request even while Command bit 10 keeps it off the wire (6.2.3).
   if (intx_ && offset <= kStatus && kStatus < offset + size) {

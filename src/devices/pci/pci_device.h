@@ -93,6 +93,10 @@ class PciDevice : public Device, public PciFunction, private MsiSink {
 
   // After a guest's write to registers with the device's own hooks.
   virtual void config_written(HookSet) {}
+  // Before a guest's read of configuration bytes: for registers whose value is made on demand.
+  virtual void config_reading(u32 offset, unsigned size) {
+    static_cast<void>(offset), static_cast<void>(size);
+  }
 
   void reset_config();
   void transfer_config(StateIo& io);

@@ -48,23 +48,19 @@ void set_cmos_word(Mc146818& rtc, u8 index, u64 value) {
 
 }  // namespace
 
-std::string boot_order_file(const std::string& order, const IdePlaces& places) {
+std::string boot_order_file(const std::string& order, std::span<const BootDevice> devices) {
   std::string out;
   for (const char letter : order) {
     if (letter == 'a') out += "/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n";
-    const IdePlace wanted = letter == 'c'   ? IdePlace::kDisk
-                            : letter == 'd' ? IdePlace::kCdrom
-                                            : IdePlace::kEmpty;
-    if (wanted == IdePlace::kEmpty) continue;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      if (places[i] != wanted) continue;
-      out += fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}\n", i / 2, i % 2);
+    for (const BootDevice& device : devices) {
+      if (device.letter == letter) out += device.path + "\n";
     }
   }
   return out;
 }
 
-void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePlaces& places) {
+void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config,
+                        std::span<const BootDevice> devices) {
   const auto cpus = static_cast<u16>(config.cpus);
   fw_cfg.add_value<u64>(FwCfg::kRamSize, MemoryLayout::of(config.memory_bytes).low_bytes);
   fw_cfg.add(FwCfg::kUuid, std::vector<u8>(16));
@@ -95,7 +91,7 @@ void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePla
   if (config.display == DisplayKind::kNone && config.serial.kind != SerialKind::kNone) {
     fw_cfg.add_file("etc/sercon-port", bytes_of<u16>(0x3f8));
   }
-  std::string order = boot_order_file(config.boot_order, places);
+  std::string order = boot_order_file(config.boot_order, devices);
   if (!order.empty()) {
     order.back() = '\0';  // instead of the last line's end
     fw_cfg.add_file("bootorder", {order.begin(), order.end()});

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 
 #include "devices/chipset/mc146818.h"
@@ -17,13 +18,21 @@ namespace emu {
 enum class IdePlace : u8 { kEmpty, kDisk, kCdrom };
 using IdePlaces = std::array<IdePlace, kMaxIdeDrives>;
 
+// What firmware may start from: its letter in a boot order, and its OpenFirmware path.
+struct BootDevice {
+  char letter = 'c';
+  std::string path;
+};
+
 // Fills `fw_cfg`, and calls finish().
-void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config, const IdePlaces& places);
+void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config,
+                        std::span<const BootDevice> devices);
 // Memory sizes, boot order and processor count in CMOS.
 // `floppy_types` are the drives' types as byte 10h has them, 0 for none.
 void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config,
                        const std::array<u8, kMaxFloppies>& floppy_types);
 // SeaBIOS's "bootorder" file: OpenFirmware device paths, one a line, in the configured order.
-[[nodiscard]] std::string boot_order_file(const std::string& order, const IdePlaces& places);
+[[nodiscard]] std::string boot_order_file(const std::string& order,
+                                          std::span<const BootDevice> devices);
 
 }  // namespace emu
