@@ -3,6 +3,7 @@
 #include "block/byte_file.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 namespace emu {
@@ -48,6 +49,23 @@ std::vector<std::span<u8>> PieceCursor::take(u64 length_bytes) {
     }
   }
   return taken;
+}
+
+bool is_all_zero(std::span<const u8> bytes) {
+  // Most data shows itself in its first bytes; long zeros are compared with themselves, shifted.
+  const std::size_t head = std::min<std::size_t>(bytes.size(), 16);
+  for (const u8 b : bytes.first(head)) {
+    if (b != 0) return false;
+  }
+  return bytes.size() <= 16 || std::memcmp(bytes.data(), bytes.data() + 16, bytes.size() - 16) == 0;
+}
+
+Result<void> ByteFile::shrink(u64) {
+  return fail_errno(ENOTSUP, "cannot cut off {}", path());
+}
+
+Result<StoredRange> ByteFile::find_stored(u64 offset) {
+  return StoredRange{offset, std::max(offset, size_bytes())};
 }
 
 Result<void> ByteFile::read_flat(u64 offset, std::span<u8> out) {

@@ -34,6 +34,15 @@ class PieceCursor {
   u64 used_in_first_ = 0;
 };
 
+// [start, end) in bytes.
+struct StoredRange {
+  u64 start = 0;
+  u64 end = 0;
+};
+
+// Whether every byte is zero.
+[[nodiscard]] bool is_all_zero(std::span<const u8> bytes);
+
 // Blocking; any thread may call any method at any time. Offsets and sizes in bytes.
 class ByteFile {
  public:
@@ -56,6 +65,12 @@ class ByteFile {
   virtual Result<void> discard(u64 offset, u64 length_bytes) = 0;
   // Grows the file with zeros.
   virtual Result<void> grow(u64 size_bytes) = 0;
+  // Cuts the file off. Errors: the host's; ENOTSUP where that cannot be done.
+  virtual Result<void> shrink(u64 size_bytes);
+  // The next stretch of bytes at or after `offset` that the host stores; everything before it is a
+  // hole and reads as zero. Empty, at the file's end: only holes follow. Files that cannot tell
+  // call everything stored.
+  virtual Result<StoredRange> find_stored(u64 offset);
   // Everything written before the call is on stable storage when it returns success.
   virtual Result<void> flush() = 0;
 

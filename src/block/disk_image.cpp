@@ -2,7 +2,9 @@
 // How sizes and names of images are shown to people.
 #include "block/disk_image.h"
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 
 namespace emu {
 namespace {
@@ -32,6 +34,46 @@ std::string number_text(u64 bytes, u64 unit, int decimals) {
 }
 
 }  // namespace
+
+Result<MapExtent> DiskImage::map(u64 offset, u64 max_bytes) {
+  return MapExtent{Stored::kData, false, std::min(max_bytes, size_bytes() - offset), std::nullopt};
+}
+
+Result<void> DiskImage::resize(u64) {
+  return Error{ENOTSUP, fmt::format("{} cannot change its size: its format does not allow that; "
+                                    "convert it to qcow2 first",
+                                    describe())};
+}
+
+Result<void> DiskImage::write_compressed(u64, std::span<const u8>) {
+  return Error{ENOTSUP, fmt::format("{} cannot hold compressed data; use qcow2, or a "
+                                    "streamOptimized vmdk",
+                                    describe())};
+}
+
+Result<void> DiskImage::make_empty() {
+  return Error{ENOTSUP, fmt::format("{} cannot be emptied; only a qcow2 image can", describe())};
+}
+
+Result<ChainExtent> map_chain(DiskImage& image, u64 offset, u64 max_bytes) {
+  ChainExtent found;
+  for (DiskImage* layer = &image;; ++found.depth) {
+    auto extent = layer->map(offset, max_bytes);
+    if (!extent) return extent.error();
+    found.extent = *extent;
+    if (extent->stored != Stored::kBelow) {
+      found.present = true;
+      return found;
+    }
+    max_bytes = extent->length_bytes;
+    DiskImage* below = layer->backing();
+    if (below == nullptr || offset >= below->size_bytes()) break;
+    max_bytes = std::min(max_bytes, below->size_bytes() - offset);
+    layer = below;
+  }
+  found.extent = MapExtent{Stored::kZero, false, max_bytes, std::nullopt};
+  return found;
+}
 
 std::string size_text(u64 bytes) {
   const Unit unit = unit_for(bytes);

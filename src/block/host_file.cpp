@@ -71,7 +71,7 @@ Error open_error(int code, const std::string& path, bool writable) {
   switch (code) {
     case ENOENT:
       return Error{code, fmt::format("{} does not exist; check the path, or make a new disk with: "
-                                     "qemu-img create -f qcow2 {} 20G",
+                                     "emu img create -f qcow2 {} 20G",
                                      path, path)};
     case EACCES:
     case EPERM:
@@ -122,6 +122,15 @@ Result<std::unique_ptr<HostFile>> HostFile::open(const std::string& path, bool w
   if (end < 0) return fail_errno(errno, "cannot find the size of {}", path);
   return std::unique_ptr<HostFile>(
       new HostFile(path, std::move(fd), writable, S_ISBLK(st.st_mode), static_cast<u64>(end)));
+}
+
+Result<std::unique_ptr<HostFile>> HostFile::create(const std::string& path) {
+  const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  const UniqueFd fd(::open(path.c_str(), flags, 0644));
+  if (!fd && errno == ENOENT)
+    return fail_errno(ENOENT, "cannot make {}; does its folder exist?", path);
+  if (!fd) return open_error(errno, path, true);
+  return open(path, true);
 }
 
 Result<std::unique_ptr<HostFile>> HostFile::temporary(const std::string& purpose) {
@@ -227,6 +236,32 @@ Result<void> HostFile::grow(u64 size_bytes) {
   if (size_bytes <= this->size_bytes()) return {};
   if (size_bytes > kMaxFileBytes || ::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0)
     return fail_errno(size_bytes > kMaxFileBytes ? EFBIG : errno, "cannot grow {}", path_);
+  note_end(size_bytes);
+  return {};
+}
+
+Result<void> HostFile::shrink(u64 size_bytes) {
+  if (size_bytes >= this->size_bytes()) return {};
+  if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0)
+    return fail_errno(errno, "cannot shrink {}", path_);
+  size_bytes_.store(size_bytes);
+  return {};
+}
+
+// lseek(2), SEEK_DATA: ENXIO means that only a hole follows; EINVAL that the host cannot tell.
+Result<StoredRange> HostFile::find_stored(u64 offset) {
+  const u64 size = size_bytes();
+  if (offset >= size) return StoredRange{offset, offset};
+  const off_t start = ::lseek(fd_.get(), static_cast<off_t>(offset), SEEK_DATA);
+  if (start < 0 && errno == ENXIO) return StoredRange{size, size};
+  if (start < 0) return StoredRange{offset, size};
+  const off_t end = ::lseek(fd_.get(), start, SEEK_HOLE);
+  return StoredRange{static_cast<u64>(start), end < start ? size : static_cast<u64>(end)};
+}
+
+Result<void> HostFile::reserve(u64 size_bytes) {
+  const int code = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size_bytes));
+  if (code != 0) return fail_errno(code, "cannot reserve {} bytes for {}", size_bytes, path_);
   note_end(size_bytes);
   return {};
 }

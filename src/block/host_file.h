@@ -17,6 +17,8 @@ class HostFile final : public ByteFile {
   // the fix): missing, no permission, read-only file system, directory, other special file.
   [[nodiscard]] static Result<std::unique_ptr<HostFile>> open(const std::string& path,
                                                               bool writable);
+  // Opens for writing, making the file if there is none; what it holds stays.
+  [[nodiscard]] static Result<std::unique_ptr<HostFile>> create(const std::string& path);
   // A new empty file without a name in $TMPDIR or /var/tmp, gone when closed. `purpose` is used in
   // messages.
   [[nodiscard]] static Result<std::unique_ptr<HostFile>> temporary(const std::string& purpose);
@@ -30,10 +32,15 @@ class HostFile final : public ByteFile {
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
   Result<void> discard(u64 offset, u64 length_bytes) override;
   Result<void> grow(u64 size_bytes) override;
+  Result<void> shrink(u64 size_bytes) override;
+  Result<StoredRange> find_stored(u64 offset) override;
   Result<void> flush() override;
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool is_block_device() const { return is_block_device_; }
+
+  // Reserves the host's space for the first `size_bytes` (falloc).
+  Result<void> reserve(u64 size_bytes);
 
  private:
   HostFile(std::string path, UniqueFd fd, bool writable, bool is_block_device, u64 size_bytes);

@@ -80,6 +80,15 @@ Result<void> MemoryFile::write_zeroes(u64 offset, u64 length_bytes) {
   return {};
 }
 
+Result<void> MemoryFile::shrink(u64 size_bytes) {
+  const u64 size = this->size_bytes();
+  if (size_bytes >= size) return {};
+  EMU_TRY(write_zeroes(size_bytes, size - size_bytes));
+  const std::lock_guard lock(mutex_);
+  size_bytes_ = size_bytes;
+  return {};
+}
+
 Result<void> MemoryFile::grow(u64 size_bytes) {
   const std::lock_guard lock(mutex_);
   size_bytes_ = std::max(size_bytes_, size_bytes);

@@ -26,6 +26,7 @@ class MemoryFile final : public ByteFile {
     return write_zeroes(offset, length_bytes);
   }
   Result<void> grow(u64 size_bytes) override;
+  Result<void> shrink(u64 size_bytes) override;
   Result<void> flush() override { return {}; }
 
  private:

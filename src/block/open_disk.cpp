@@ -3,6 +3,7 @@
 #include "block/open_disk.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <set>
 
@@ -22,14 +23,6 @@ constexpr std::size_t kMaxChainLength = 64;
 
 using FileId = std::pair<u64, u64>;  // device, inode
 
-// A backing file's name is relative to the folder of the image that names it.
-std::string backing_path(const std::string& image, std::string name) {
-  if (name.starts_with("file:")) name.erase(0, 5);
-  if (name.starts_with('/')) return name;
-  const auto slash = image.find_last_of('/');
-  return slash == std::string::npos ? name : image.substr(0, slash + 1) + name;
-}
-
 // "nbd://host/x", "json:{...}": a scheme before the first slash.
 bool is_remote(const std::string& name) {
   const auto colon = name.find(':');
@@ -38,10 +31,11 @@ bool is_remote(const std::string& name) {
 
 class ChainOpener {
  public:
-  explicit ChainOpener(bool lock) : lock_(lock) {}
+  // `snapshot`: of the first image opened.
+  ChainOpener(bool lock, std::string snapshot) : lock_(lock), snapshot_(std::move(snapshot)) {}
 
-  Result<std::unique_ptr<DiskImage>> open(const std::string& path, DiskFormat format,
-                                          bool writable) {
+  Result<std::unique_ptr<DiskImage>> open(const std::string& path, DiskFormat format, bool writable,
+                                          bool with_backing = true) {
     auto file = HostFile::open(path, writable);
     if (!file) return file.error();
     EMU_TRY(enter(**file));
@@ -52,7 +46,8 @@ class ChainOpener {
       if (!probed) return probed.error();
       format = *probed;
     }
-    if (format == DiskFormat::kQcow2) return open_qcow2(std::move(*file));
+    if (format == DiskFormat::kQcow2) return open_qcow2(std::move(*file), with_backing);
+    if (!snapshot_.empty()) return fail("{} cannot have internal snapshots", path);
     if ((*file)->size_bytes() == 0)
       return fail("{} is empty; set its size with: truncate -s 20G {}", path, path);
     return std::unique_ptr<DiskImage>(std::make_unique<RawImage>(std::move(*file), is_guess));
@@ -66,28 +61,57 @@ class ChainOpener {
     if (!seen_.insert(FileId{st.st_dev, st.st_ino}).second)
       return fail(
           "{} is its own backing file, directly or through others; repair the chain with: "
-          "qemu-img rebase -u -b BACKING {}",
+          "emu img rebase -u -b BACKING {}",
           file.path(), file.path());
     if (seen_.size() > kMaxChainLength)
       return fail(
-          "the backing chain is longer than {} images at {}; shorten it with: qemu-img "
+          "the backing chain is longer than {} images at {}; shorten it with: emu img "
           "convert",
           kMaxChainLength, file.path());
     return {};
   }
 
-  Result<std::unique_ptr<DiskImage>> open_qcow2(std::unique_ptr<HostFile> file) {
+  Result<std::unique_ptr<DiskImage>> open_qcow2(std::unique_ptr<HostFile> file, bool with_backing) {
     auto header = qcow2::read_header(*file);
     if (!header) return header.error();
+    if (const std::string tag = std::exchange(snapshot_, {}); !tag.empty())
+      EMU_TRY(qcow2::show_snapshot(*header, tag, file->path()));
     std::unique_ptr<DiskImage> backing;
-    if (!header->backing_file.empty()) {
+    if (with_backing && !header->backing_file.empty()) {
       auto opened = open_backing(file->path(), *header);
       if (!opened) return opened.error();
       backing = std::move(*opened);
     }
-    auto image = qcow2::Qcow2Image::open(std::move(file), std::move(*header), std::move(backing));
+    std::unique_ptr<ByteFile> data;
+    if (header->external_data()) {
+      auto opened = open_data_file(*file, *header);
+      if (!opened) return opened.error();
+      data = std::move(*opened);
+    }
+    auto image = qcow2::Qcow2Image::open(std::move(file), std::move(*header), std::move(backing),
+                                         std::move(data));
     if (!image) return image.error();
     return std::unique_ptr<DiskImage>(std::move(*image));
+  }
+
+  Result<std::unique_ptr<ByteFile>> open_data_file(const HostFile& image,
+                                                   const qcow2::Header& header) {
+    if (header.data_file.empty())
+      return fail("{} keeps its data in another file but does not name it", image.path());
+    if (is_remote(header.data_file))
+      return fail("{} keeps its data in {}, and only local files are supported", image.path(),
+                  header.data_file);
+    // qemu means the current folder, where it means the image's for backing files.
+    std::string path = resolve_name(image.path(), header.data_file);
+    if (::access(path.c_str(), F_OK) != 0 && ::access(header.data_file.c_str(), F_OK) == 0)
+      path = header.data_file;
+    auto file = HostFile::open(path, !image.read_only());
+    if (!file)
+      return Error{file.error().code,
+                   fmt::format("the data file of {}: {}", image.path(), file.error().message)};
+    EMU_TRY(enter(**file));
+    if (lock_) EMU_TRY(lock_image((*file)->fd(), path, !image.read_only()));
+    return std::unique_ptr<ByteFile>(std::move(*file));
   }
 
   Result<std::unique_ptr<DiskImage>> open_backing(const std::string& image,
@@ -95,7 +119,7 @@ class ChainOpener {
     if (is_remote(header.backing_file))
       return fail(
           "{} needs the backing file {}, and only local files are supported; copy it here "
-          "and run: qemu-img rebase -u -b COPY {}",
+          "and run: emu img rebase -u -b COPY {}",
           image, header.backing_file, image);
     DiskFormat format = DiskFormat::kAuto;
     if (!header.backing_format.empty()) {
@@ -103,11 +127,11 @@ class ChainOpener {
       if (!named)
         return fail(
             "{} needs a backing file of format {}, which is not supported; convert it to "
-            "qcow2 with qemu-img convert",
+            "qcow2 with emu img convert",
             image, header.backing_format);
       format = *named;
     }
-    const std::string path = backing_path(image, header.backing_file);
+    const std::string path = resolve_name(image, header.backing_file);
     auto opened = open(path, format, false);
     if (!opened)
       return Error{opened.error().code,
@@ -116,15 +140,26 @@ class ChainOpener {
   }
 
   bool lock_;
+  std::string snapshot_;
   std::set<FileId> seen_;
 };
 
 }  // namespace
 
+std::string resolve_name(const std::string& image, std::string name) {
+  if (name.starts_with("file:")) name.erase(0, 5);
+  if (name.starts_with('/')) return name;
+  const auto slash = image.find_last_of('/');
+  return slash == std::string::npos ? name : image.substr(0, slash + 1) + name;
+}
+
 Result<std::unique_ptr<DiskImage>> open_image(const DiskOptions& options) {
   if (options.path.empty()) return fail("the disk has no file name");
   const bool writable = !options.read_only && !options.throw_away_writes;
-  auto image = ChainOpener(options.lock).open(options.path, options.format, writable);
+  if (!options.snapshot.empty() && !options.read_only)
+    return fail("a snapshot in an image can only be read");
+  auto image = ChainOpener(options.lock, options.snapshot)
+                   .open(options.path, options.format, writable, options.with_backing);
   if (!image || !options.throw_away_writes || options.read_only) return image;
   auto scratch = HostFile::temporary("throw-away writes to " + options.path);
   if (!scratch) return scratch.error();

@@ -19,7 +19,14 @@ struct DiskOptions {
   bool throw_away_writes = false;
   // Off only for files that are known to be shared safely.
   bool lock = true;
+  // Off: only this one file; what its backing image would show reads as zero.
+  bool with_backing = true;
+  // The id or name of an internal snapshot to be shown instead of the disk as it is (read-only).
+  std::string snapshot{};
 };
+
+// Where the file lies that `image` calls `name`: relative names start at the image's folder.
+[[nodiscard]] std::string resolve_name(const std::string& image, std::string name);
 
 // Opens an image with its backing chain, under locks. Errors: one sentence that names the file and
 // the fix.

@@ -27,6 +27,7 @@ class OverlayImage final : public DiskImage {
   Result<void> discard(u64, u64) override { return {}; }
   // Nothing here is meant to last.
   Result<void> flush() override { return {}; }
+  [[nodiscard]] ImageInfo info() const override { return base_->info(); }
 
  private:
   static constexpr u64 kSlotBytes = 64 * kKiB;

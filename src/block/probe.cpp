@@ -69,7 +69,7 @@ Error not_an_image(const std::string& path, const Signature& s) {
     case Kind::kForeignImage:
       return fail(
           "{} is a {} image, which is not supported; convert it: "
-          "qemu-img convert -O qcow2 {} {}.qcow2",
+          "emu img convert -O qcow2 {} {}.qcow2",
           path, s.name, path, path);
     default:
       return fail(
@@ -108,7 +108,7 @@ Result<DiskFormat> probe_format(ByteFile& file) {
   const u64 size = file.size_bytes();
   if (size == 0) {
     return fail(
-        "{} is empty; make a disk with: qemu-img create -f qcow2 {} 20G, or set its size "
+        "{} is empty; make a disk with: emu img create -f qcow2 {} 20G, or set its size "
         "with: truncate -s 20G {}",
         file.path(), file.path(), file.path());
   }

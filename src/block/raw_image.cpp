@@ -26,6 +26,34 @@ Result<void> RawImage::write(u64 offset, Pieces in) {
   return file_->write(offset, in);
 }
 
+Result<MapExtent> RawImage::map(u64 offset, u64 max_bytes) {
+  const u64 left = std::min(max_bytes, size_bytes_ - offset);
+  auto stored = file_->find_stored(offset);
+  if (!stored) return stored.error();
+  if (stored->start > offset || stored->end <= offset) {
+    const u64 hole = stored->end <= offset || stored->start >= stored->end
+                         ? left
+                         : std::min(left, stored->start - offset);
+    return MapExtent{Stored::kZero, false, hole, offset};
+  }
+  return MapExtent{Stored::kData, false, std::min(left, stored->end - offset), offset};
+}
+
+ImageInfo RawImage::info() const {
+  ImageInfo info;
+  info.file = file_->path();
+  info.format = "raw";
+  info.virtual_bytes = size_bytes_;
+  info.actual_bytes = file_->allocated_bytes();
+  return info;
+}
+
+Result<void> RawImage::resize(u64 size_bytes) {
+  EMU_TRY(size_bytes < file_->size_bytes() ? file_->shrink(size_bytes) : file_->grow(size_bytes));
+  size_bytes_ = align_up(size_bytes, 512);
+  return {};
+}
+
 Result<void> RawImage::refuse_disguise(u64 offset, Pieces in) {
   std::vector<u8> head(kProbeBytes);
   EMU_TRY(file_->read_flat(0, head));

@@ -29,6 +29,9 @@ class RawImage final : public DiskImage {
     return file_->discard(offset, length_bytes);
   }
   Result<void> flush() override { return file_->flush(); }
+  Result<MapExtent> map(u64 offset, u64 max_bytes) override;
+  [[nodiscard]] ImageInfo info() const override;
+  Result<void> resize(u64 size_bytes) override;
 
  private:
   Result<void> refuse_disguise(u64 offset, Pieces in);

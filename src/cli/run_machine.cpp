@@ -5,6 +5,7 @@
 #include "cli/banner.h"
 #include "cli/command_line.h"
 #include "cli/host_streams.h"
+#include "cli/img/commands.h"
 #include "machine/machine.h"
 #include "machine/snapshot_file.h"
 #include "ui/headless.h"
@@ -127,6 +128,7 @@ int run(MachineConfig config) {
 }  // namespace
 
 int run_program(std::span<const std::string> arguments) {
+  if (!arguments.empty() && arguments[0] == "img") return img::run_img(arguments.subspan(1));
   auto line = parse_command_line(arguments);
   if (!line) {
     print_error(line.error().message);

@@ -84,21 +84,24 @@ TEST_P(Qcow2, WritesOverABackingFileAndItsCompressedClusters) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Qcow2,
-    ::testing::Values(Shape{"compat=1.1,cluster_size=512,refcount_bits=1", 3 * kMiB + 512, 20000},
-                      Shape{"compat=1.1,cluster_size=512,refcount_bits=64", 3 * kMiB, 20000},
-                      Shape{"compat=0.10,cluster_size=512", 2 * kMiB + 1536, 20000},
-                      Shape{"compat=1.1,cluster_size=1k,refcount_bits=2", 3 * kMiB, 20000},
-                      Shape{"compat=1.1,cluster_size=2k,refcount_bits=4", 3 * kMiB, 20000},
-                      Shape{"compat=1.1,cluster_size=4k,refcount_bits=8", 4 * kMiB, 40000},
-                      Shape{"compat=0.10,cluster_size=4k", 4 * kMiB, 40000},
-                      Shape{"compat=1.1,cluster_size=8k,refcount_bits=32", 4 * kMiB, 40000},
-                      Shape{"compat=1.1,cluster_size=16k,compression_type=zstd", 4 * kMiB, 40000},
-                      Shape{"compat=1.1,cluster_size=64k,lazy_refcounts=on", 8 * kMiB + 2048,
-                            200000},
-                      Shape{"compat=0.10,cluster_size=64k", 8 * kMiB, 200000},
-                      Shape{"compat=1.1,cluster_size=128k", 8 * kMiB, 300000},
-                      Shape{"compat=1.1,cluster_size=512k,compression_type=zstd", 8 * kMiB, 600000},
-                      Shape{"compat=1.1,cluster_size=2M,refcount_bits=1", 8 * kMiB, 2500000}));
+    ::testing::Values(
+        Shape{"compat=1.1,cluster_size=512,refcount_bits=1", 3 * kMiB + 512, 20000},
+        Shape{"compat=1.1,cluster_size=512,refcount_bits=64", 3 * kMiB, 20000},
+        Shape{"compat=0.10,cluster_size=512", 2 * kMiB + 1536, 20000},
+        Shape{"compat=1.1,cluster_size=1k,refcount_bits=2", 3 * kMiB, 20000},
+        Shape{"compat=1.1,cluster_size=2k,refcount_bits=4", 3 * kMiB, 20000},
+        Shape{"compat=1.1,cluster_size=4k,refcount_bits=8", 4 * kMiB, 40000},
+        Shape{"compat=0.10,cluster_size=4k", 4 * kMiB, 40000},
+        Shape{"compat=1.1,cluster_size=8k,refcount_bits=32", 4 * kMiB, 40000},
+        Shape{"compat=1.1,cluster_size=16k,compression_type=zstd", 4 * kMiB, 40000},
+        Shape{"compat=1.1,cluster_size=64k,lazy_refcounts=on", 8 * kMiB + 2048, 200000},
+        Shape{"compat=0.10,cluster_size=64k", 8 * kMiB, 200000},
+        Shape{"compat=1.1,cluster_size=128k", 8 * kMiB, 300000},
+        Shape{"compat=1.1,cluster_size=512k,compression_type=zstd", 8 * kMiB, 600000},
+        Shape{"compat=1.1,cluster_size=2M,refcount_bits=1", 8 * kMiB, 2500000},
+        Shape{"extended_l2=on,cluster_size=16k", 4 * kMiB + 1024, 40000},
+        Shape{"extended_l2=on,cluster_size=64k,compression_type=zstd", 8 * kMiB, 200000},
+        Shape{"extended_l2=on,cluster_size=2M,refcount_bits=8", 9 * kMiB, 900000}));
 
 class Qcow2Files : public ::testing::Test {
  protected:
@@ -125,6 +128,31 @@ TEST_F(Qcow2Files, AnInternalSnapshotKeepsItsContents) {
     must_run("qemu-img snapshot -a before " + path);
     EXPECT_EQ(read_all(*must_open(path, true)), before);
     must_run("qemu-img check -q " + path);
+  }
+}
+
+TEST_F(Qcow2Files, AnExternalDataFileHoldsTheData) {
+  for (const char* raw : {"off", "on"}) {
+    const std::string path = dir_.file("disk.qcow2");
+    run_command("rm -f " + dir_.file("disk.*"));
+    must_run(
+        fmt::format("cd {} && qemu-img create -q -f qcow2 -o data_file=disk.data,"
+                    "data_file_raw={},cluster_size=4k disk.qcow2 2M",
+                    dir_.path(), raw));
+    ModelDisk model{std::vector<u8>(2 * kMiB)};
+    {
+      auto image = must_open(path);
+      for (int i = 0; i < 100; ++i) model.random_step(*image, random_, 40000);
+      EXPECT_EQ(read_all(*image), model.bytes);
+    }
+    write_file(dir_.file("model.raw"), model.bytes);
+    must_run(
+        fmt::format("cd {} && qemu-img check -q disk.qcow2 && "
+                    "qemu-img compare -q disk.qcow2 model.raw",
+                    dir_.path()));
+    if (std::string(raw) == "on") {
+      EXPECT_EQ(read_file(dir_.file("disk.data")), model.bytes);
+    }
   }
 }
 

@@ -69,4 +69,9 @@ void UnpackedClusters::keep(u64 key, std::vector<u8> cluster) {
   next_ = (next_ + 1) % slots_.size();
 }
 
+void UnpackedClusters::clear() {
+  const std::lock_guard lock(mutex_);
+  slots_ = {};
+}
+
 }  // namespace emu::qcow2

@@ -25,6 +25,8 @@ class UnpackedClusters {
   // Copies [inside, inside + out.size()) of the cluster known as `key`; false if it is not here.
   [[nodiscard]] bool read(u64 key, u64 inside, std::span<u8> out);
   void keep(u64 key, std::vector<u8> cluster);
+  // Another cluster may come to lie where one was.
+  void clear();
 
  private:
   struct Slot {

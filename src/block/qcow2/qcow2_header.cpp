@@ -9,6 +9,10 @@
 namespace emu::qcow2 {
 namespace {
 
+constexpr u64 kSnapshotEntryBytes = 40;
+constexpr u64 kMaxSnapshotExtraBytes = 1024;
+constexpr u64 kMaxSnapshotTableBytes = 64 * kMiB;
+
 class HeaderReader {
  public:
   explicit HeaderReader(ByteFile& file) : file_(file) {}
@@ -28,7 +32,7 @@ class HeaderReader {
  private:
   template <class... A>
   Error damaged(fmt::format_string<A...> what, A&&... a) const {
-    return fail("{} is damaged: {}; try: qemu-img check -r all {}", file_.path(),
+    return fail("{} is damaged: {}; try: emu img check -r all {}", file_.path(),
                 fmt::format(what, std::forward<A>(a)...), file_.path());
   }
   Error truncated(std::string_view what) const {
@@ -40,7 +44,7 @@ class HeaderReader {
   }
   std::string size_text() const { return fmt::format("{} bytes", file_.size_bytes()); }
   std::string convert_hint() const {
-    return fmt::format("convert it: qemu-img convert -O qcow2 {} new.qcow2", file_.path());
+    return fmt::format("convert it: emu img convert -O qcow2 {} new.qcow2", file_.path());
   }
   u32 be32(u64 offset) const { return load_be<u32>(head_.data() + offset); }
   u64 be64(u64 offset) const { return load_be<u64>(head_.data() + offset); }
@@ -67,10 +71,9 @@ class HeaderReader {
     h_.refcount_table_offset = be64(kOffRefcountTableOffset);
     h_.refcount_table_clusters = be32(kOffRefcountTableClusters);
     h_.snapshots_offset = be64(kOffSnapshotsOffset);
-    if (const u32 method = be32(kOffCryptMethod); method != 0) {
-      return unsupported(method == 1 ? "AES encryption" : "LUKS encryption",
-                         "decrypt it with qemu-img convert --object secret,...");
-    }
+    h_.crypt_method = be32(kOffCryptMethod);
+    if (h_.crypt_method > 2)
+      return unsupported(fmt::format("encryption method {}", h_.crypt_method), convert_hint());
     return {};
   }
 
@@ -109,9 +112,19 @@ class HeaderReader {
   }
 
   void use_extension(u32 type, std::span<const u8> data) {
-    if (type == kExtensionBackingFormat) h_.backing_format.assign(data.begin(), data.end());
+    h_.extensions.push_back({type, {data.begin(), data.end()}});
     if (type == kExtensionFeatureNames) feature_names_.assign(data.begin(), data.end());
-    if (type == kExtensionBitmaps) h_.has_bitmaps = true;
+    if (type == kExtensionBackingFormat) h_.backing_format.assign(data.begin(), data.end());
+    if (type == kExtensionDataFile) h_.data_file.assign(data.begin(), data.end());
+    if (type == kExtensionLuksHeader && data.size() >= 16) {
+      h_.luks_offset = load_be<u64>(data.data());
+      h_.luks_bytes = load_be<u64>(data.data() + 8);
+    }
+    if (type == kExtensionBitmaps && data.size() >= 24) {
+      h_.bitmaps = load_be<u32>(data.data());
+      h_.bitmap_directory_bytes = load_be<u64>(data.data() + 8);
+      h_.bitmap_directory_offset = load_be<u64>(data.data() + 16);
+    }
   }
 
   // The image's own name for an incompatible feature bit: entries of type u8, bit u8, name[46].
@@ -129,10 +142,12 @@ class HeaderReader {
   }
 
   Result<void> check_features() {
-    if (h_.incompatible & kIncompatibleExternalData)
-      return unsupported("an external data file", convert_hint());
-    if (h_.incompatible & kIncompatibleExtendedL2)
-      return unsupported("extended L2 entries (subclusters)", convert_hint());
+    if (h_.crypt_method != 0) {
+      return unsupported(h_.crypt_method == 1 ? "AES encryption" : "LUKS encryption",
+                         "decrypt it with qemu-img convert --object secret,...");
+    }
+    if (h_.extended_l2() && h_.cluster_bits < kMinExtendedClusterBits)
+      return damaged("extended L2 entries with clusters of {} bytes", h_.cluster_bytes());
     for (unsigned n = 0; n < 64; ++n) {
       if (bit(h_.incompatible & ~kIncompatibleSupported, n))
         return unsupported(fmt::format("the feature \"{}\"", feature_name(n)),
@@ -185,37 +200,56 @@ class HeaderReader {
     return check_table("refcount table", h_.refcount_table_offset, table_bytes);
   }
 
-  // Entry: u64 L1 offset, u32 L1 entries, u16 id length, u16 name length, ..., u32 extra length at
-  // 36, then extra data, id, name, padding to 8.
+  // Entry: u64 L1 offset, u32 L1 entries, u16 id length, u16 name length, u32 date s, u32 date ns,
+  // u64 VM clock, u32 VM state size, u32 extra length at 36, then extra data (u64 VM state size,
+  // u64 disk size, ...), id, name, padding to 8.
   Result<void> parse_snapshots() {
     const u64 count = be32(kOffSnapshotCount);
     if (count > kMaxSnapshots) return damaged("{} snapshots", count);
     u64 at = h_.snapshots_offset;
     u64 end = at;
     for (u64 i = 0; i < count; ++i) {
-      u8 entry[40];
+      u8 entry[kSnapshotEntryBytes];
       if (!range_fits(at, sizeof entry, file_.size_bytes())) return truncated("snapshot table");
       EMU_TRY(file_.read_flat(at, entry));
-      const SnapshotL1 l1{load_be<u64>(entry), load_be<u32>(entry + 8)};
-      EMU_TRY(check_snapshot(l1));
-      h_.snapshots.push_back(l1);
-      const u64 length =
-          u64{40} + load_be<u32>(entry + 36) + load_be<u16>(entry + 12) + load_be<u16>(entry + 14);
-      end = at + length;  // the last one's padding may be missing
-      at += align_up(length, 8);
-      if (at - h_.snapshots_offset > 64 * kMiB) return damaged("snapshot table");
+      const u64 extra = load_be<u32>(entry + 36);
+      const u64 names = u64{load_be<u16>(entry + 12)} + load_be<u16>(entry + 14);
+      if (extra > kMaxSnapshotExtraBytes) return damaged("snapshot table");
+      std::vector<u8> rest(extra + names);
+      if (!range_fits(at + sizeof entry, rest.size(), file_.size_bytes()))
+        return truncated("snapshot table");
+      EMU_TRY(file_.read_flat(at + sizeof entry, rest));
+      EMU_TRY(parse_snapshot(entry, rest));
+      end = at + sizeof entry + rest.size();  // the last one's padding may be missing
+      at = align_up(end, 8);
+      if (at - h_.snapshots_offset > kMaxSnapshotTableBytes) return damaged("snapshot table");
     }
     if (count == 0) return {};
     h_.snapshots_bytes = end - h_.snapshots_offset;
     return check_table("snapshot table", h_.snapshots_offset, h_.snapshots_bytes);
   }
 
-  Result<void> check_snapshot(const SnapshotL1& l1) const {
-    const u64 bytes = u64{l1.entries} * kEntryBytes;
-    if (bytes > kMaxL1Bytes || l1.offset_bytes % h_.cluster_bytes() != 0)
-      return damaged("a snapshot's L1 table of {} entries at {}", l1.entries, l1.offset_bytes);
-    if (!range_fits(l1.offset_bytes, bytes, file_.size_bytes()))
-      return truncated("snapshot L1 table");
+  Result<void> parse_snapshot(const u8* entry, const std::vector<u8>& rest) {
+    Snapshot s;
+    s.l1_offset = load_be<u64>(entry);
+    s.l1_entries = load_be<u32>(entry + 8);
+    s.about.date_s = load_be<u32>(entry + 16);
+    s.about.date_ns = load_be<u32>(entry + 20);
+    s.about.vm_clock_ns = load_be<u64>(entry + 24);
+    s.about.vm_state_bytes = load_be<u32>(entry + 32);
+    const std::size_t extra = load_be<u32>(entry + 36);
+    const std::size_t id = load_be<u16>(entry + 12);
+    s.extra.assign(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(extra));
+    if (extra >= 8) s.about.vm_state_bytes = load_be<u64>(s.extra.data());
+    s.about.disk_bytes = extra >= 16 ? load_be<u64>(s.extra.data() + 8) : h_.size_bytes;
+    const char* names = reinterpret_cast<const char*>(rest.data()) + extra;
+    s.about.id.assign(names, id);
+    s.about.name.assign(names + id, rest.size() - extra - id);
+    const u64 bytes = u64{s.l1_entries} * kEntryBytes;
+    if (bytes > kMaxL1Bytes || s.l1_offset % h_.cluster_bytes() != 0)
+      return damaged("a snapshot's L1 table of {} entries at {}", s.l1_entries, s.l1_offset);
+    if (!range_fits(s.l1_offset, bytes, file_.size_bytes())) return truncated("snapshot L1 table");
+    h_.snapshots.push_back(std::move(s));
     return {};
   }
 
@@ -233,10 +267,110 @@ class HeaderReader {
   std::vector<Range> ranges_;
 };
 
+void append_extension(std::vector<u8>& bytes, u32 type, std::span<const u8> data) {
+  u8 head[8];
+  store_be<u32>(head, type);
+  store_be<u32>(head + 4, static_cast<u32>(data.size()));
+  bytes.insert(bytes.end(), head, head + 8);
+  bytes.insert(bytes.end(), data.begin(), data.end());
+  bytes.resize(align_up(bytes.size(), 8));
+}
+
 }  // namespace
 
 Result<Header> read_header(ByteFile& file) {
   return HeaderReader(file).read();
+}
+
+Result<void> write_header(ByteFile& file, const Header& h) {
+  std::vector<u8> bytes(h.version >= 3 ? kHeaderBytesV3 + 8 : kHeaderBytesV2);
+  const auto put32 = [&](u64 at, u64 value) { store_be<u32>(&bytes[at], static_cast<u32>(value)); };
+  const auto put64 = [&](u64 at, u64 value) { store_be<u64>(&bytes[at], value); };
+  put32(0, kMagic);
+  put32(kOffVersion, h.version);
+  put32(kOffClusterBits, h.cluster_bits);
+  put64(kOffSize, h.size_bytes);
+  put32(kOffCryptMethod, h.crypt_method);
+  put32(kOffL1Size, h.l1_entries);
+  put64(kOffL1TableOffset, h.l1_offset);
+  put64(kOffRefcountTableOffset, h.refcount_table_offset);
+  put32(kOffRefcountTableClusters, h.refcount_table_clusters);
+  put32(kOffSnapshotCount, h.snapshots.size());
+  put64(kOffSnapshotsOffset, h.snapshots_offset);
+  if (h.version >= 3) {
+    put64(kOffIncompatible, h.incompatible);
+    put64(kOffCompatible, h.compatible);
+    put64(kOffAutoclear, h.autoclear);
+    put32(kOffRefcountOrder, h.refcount_order);
+    put32(kOffHeaderLength, bytes.size());
+    bytes[kOffCompressionType] = h.compression_type;
+  }
+  for (const Extension& e : h.extensions) append_extension(bytes, e.type, e.data);
+  append_extension(bytes, kExtensionEnd, {});
+  const u64 name_at = bytes.size();
+  if (!h.backing_file.empty()) {
+    store_be<u64>(&bytes[kOffBackingFileOffset], name_at);
+    store_be<u32>(&bytes[kOffBackingFileSize], static_cast<u32>(h.backing_file.size()));
+    bytes.insert(bytes.end(), h.backing_file.begin(), h.backing_file.end());
+  }
+  if (bytes.size() > h.cluster_bytes()) {
+    Header shorter = h;
+    // The names of feature bits are a courtesy.
+    if (std::erase_if(shorter.extensions,
+                      [](const Extension& e) { return e.type == kExtensionFeatureNames; }) != 0)
+      return write_header(file, shorter);
+    return fail(
+        "the header of {} has no room for the names it must hold; use shorter names or "
+        "larger clusters",
+        file.path());
+  }
+  return file.write_flat(0, bytes);
+}
+
+Result<u64> find_snapshot(const Header& h, const std::string& tag, const std::string& path) {
+  for (const bool by_id : {true, false}) {
+    for (u64 i = 0; i < h.snapshots.size(); ++i) {
+      if ((by_id ? h.snapshots[i].about.id : h.snapshots[i].about.name) == tag) return i;
+    }
+  }
+  return fail("{} has no snapshot {}; list them: emu img snapshot -l {}", path, tag, path);
+}
+
+Result<void> show_snapshot(Header& h, const std::string& tag, const std::string& path) {
+  auto found = find_snapshot(h, tag, path);
+  if (!found) return found.error();
+  const Snapshot& s = h.snapshots[*found];
+  h.l1_offset = s.l1_offset;
+  h.l1_entries = s.l1_entries;
+  h.size_bytes = align_down(s.about.disk_bytes, 512);
+  const u64 covers = h.l2_covers_bytes();
+  if (h.size_bytes / covers + (h.size_bytes % covers != 0 ? 1 : 0) > h.l1_entries)
+    return fail("{} is damaged: snapshot {} has an L1 table that is too small", path, tag);
+  return {};
+}
+
+std::vector<u8> snapshot_table(const std::vector<Snapshot>& snapshots) {
+  std::vector<u8> table;
+  for (const Snapshot& s : snapshots) {
+    const std::size_t at = table.size();
+    table.resize(at + kSnapshotEntryBytes);
+    u8* entry = &table[at];
+    store_be<u64>(entry, s.l1_offset);
+    store_be<u32>(entry + 8, s.l1_entries);
+    store_be<u16>(entry + 12, static_cast<u16>(s.about.id.size()));
+    store_be<u16>(entry + 14, static_cast<u16>(s.about.name.size()));
+    store_be<u32>(entry + 16, s.about.date_s);
+    store_be<u32>(entry + 20, s.about.date_ns);
+    store_be<u64>(entry + 24, s.about.vm_clock_ns);
+    store_be<u32>(entry + 32,
+                  s.about.vm_state_bytes >> 32 != 0 ? 0 : static_cast<u32>(s.about.vm_state_bytes));
+    store_be<u32>(entry + 36, static_cast<u32>(s.extra.size()));
+    table.insert(table.end(), s.extra.begin(), s.extra.end());
+    table.insert(table.end(), s.about.id.begin(), s.about.id.end());
+    table.insert(table.end(), s.about.name.begin(), s.about.name.end());
+    table.resize(align_up(table.size(), 8));
+  }
+  return table;
 }
 
 }  // namespace emu::qcow2

@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "block/qcow2/qcow2_check.h"
 
 namespace emu::qcow2 {
 namespace {
@@ -18,22 +19,23 @@ constexpr u64 kEntriesAtOnce = 64;
 
 }  // namespace
 
-Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, Header header,
-                       std::unique_ptr<DiskImage> backing)
+Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, std::unique_ptr<ByteFile> data,
+                       Header header, std::unique_ptr<DiskImage> backing)
     : file_(std::move(file)),
+      data_(std::move(data)),
       header_(std::move(header)),
-      backing_(std::move(backing)),
-      l2_(*file_, std::min(kL2SliceBytes, header_.cluster_bytes()), kL2CacheBytes,
-          TableCache::WriteBack::kOnlyWhenTold),
-      refcounts_(*file_, header_, metadata_) {}
+      backing_(std::move(backing)) {}
 
 Error Qcow2Image::damaged_text(const std::string& what) const {
-  return Error{EIO, fmt::format("{} is damaged: {}; try: qemu-img check -r all {}", file_->path(),
+  return Error{EIO, fmt::format("{} is damaged: {}; try: emu img check -r all {}", file_->path(),
                                 what, file_->path())};
 }
 
 Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> file, Header header,
-                                                     std::unique_ptr<DiskImage> backing) {
+                                                     std::unique_ptr<DiskImage> backing,
+                                                     std::unique_ptr<ByteFile> data) {
+  if (header.external_data() != (data != nullptr))
+    return fail("{} keeps its data in another file, which is missing", file->path());
   auto truncated = is_truncated(*file, header);
   if (!truncated) return truncated.error();
   if (*truncated) {
@@ -45,7 +47,7 @@ Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> f
   const bool writable = !file->read_only();
   if (writable && (header.incompatible & kIncompatibleCorrupt) != 0) {
     return fail(
-        "{} is marked corrupt, so it can only be read; repair it: qemu-img check -r all "
+        "{} is marked corrupt, so it can only be read; repair it: emu img check -r all "
         "{}, or attach it read-only",
         file->path(), file->path());
   }
@@ -58,13 +60,17 @@ Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> f
     header = std::move(*reread);
   }
   std::unique_ptr<Qcow2Image> image(
-      new Qcow2Image(std::move(file), std::move(header), std::move(backing)));
+      new Qcow2Image(std::move(file), std::move(data), std::move(header), std::move(backing)));
   EMU_TRY(image->load());
   return image;
 }
 
 Result<void> Qcow2Image::load() {
   const unsigned bits_per_cluster = header_.cluster_bits;
+  metadata_ = MetadataMap();
+  l2_.emplace(*file_, std::min(kL2SliceBytes, header_.cluster_bytes()), kL2CacheBytes,
+              TableCache::WriteBack::kOnlyWhenTold);
+  refcounts_.emplace(*file_, header_, metadata_);
   metadata_.add_range(0, 1);
   metadata_.add_range(header_.refcount_table_offset >> bits_per_cluster,
                       header_.refcount_table_clusters);
@@ -72,11 +78,13 @@ Result<void> Qcow2Image::load() {
                       header_.clusters_for(u64{header_.l1_entries} * kEntryBytes));
   metadata_.add_range(header_.snapshots_offset >> bits_per_cluster,
                       header_.clusters_for(header_.snapshots_bytes));
-  for (const SnapshotL1& s : header_.snapshots)
-    metadata_.add_range(s.offset_bytes >> bits_per_cluster,
-                        header_.clusters_for(u64{s.entries} * kEntryBytes));
+  for (const Snapshot& s : header_.snapshots)
+    metadata_.add_range(s.l1_offset >> bits_per_cluster,
+                        header_.clusters_for(u64{s.l1_entries} * kEntryBytes));
+  metadata_.add_range(header_.bitmap_directory_offset >> bits_per_cluster,
+                      header_.clusters_for(header_.bitmap_directory_bytes));
   if (!read_only()) {
-    if (auto loaded = refcounts_.load(); !loaded) return damaged("{}", loaded.error().message);
+    if (auto loaded = refcounts_->load(); !loaded) return damaged("{}", loaded.error().message);
   }
   return load_l1();
 }
@@ -113,15 +121,41 @@ std::string Qcow2Image::describe() const {
   return text + ")";
 }
 
-Qcow2Image::Kind Qcow2Image::kind_of(u64 entry) const {
-  if ((entry & kEntryCompressed) != 0) return Kind::kCompressed;
-  if (header_.version >= 3 && (entry & kEntryZero) != 0) return Kind::kZero;
-  return (entry & kEntryOffsetMask) == 0 ? Kind::kUnallocated : Kind::kData;
+Qcow2Image::Entry Qcow2Image::decode_entry(const u8* bytes) const {
+  Entry entry;
+  entry.word = load_be<u64>(bytes);
+  if (header_.extended_l2()) entry.bitmap = load_be<u64>(bytes + kEntryBytes);
+  return entry;
+}
+
+// `unit`: the subcluster's number in its cluster; 0 without extended entries. In an external data
+// file offset 0 is a place like any other.
+Qcow2Image::Kind Qcow2Image::kind_of(const Entry& entry, u64 unit) const {
+  if ((entry.word & kEntryCompressed) != 0) return Kind::kCompressed;
+  const bool has_place = (entry.word & kEntryOffsetMask) != 0 ||
+                         (data_ != nullptr && (entry.word & kEntryCopied) != 0);
+  if (header_.extended_l2()) {
+    if (bit(entry.bitmap, static_cast<unsigned>(unit)) && has_place) return Kind::kData;
+    return bit(entry.bitmap, static_cast<unsigned>(unit) + kSubclusters) ? Kind::kZero
+                                                                         : Kind::kUnallocated;
+  }
+  if (header_.version >= 3 && (entry.word & kEntryZero) != 0) return Kind::kZero;
+  return has_place ? Kind::kData : Kind::kUnallocated;
+}
+
+Result<Qcow2Image::Entry> Qcow2Image::read_entry(u64 offset) {
+  const u64 table = l1_[l1_index(offset)] & kEntryOffsetMask;
+  if (table == 0) return Entry{};
+  const u64 entry_bytes = header_.l2_entry_bytes();
+  u8 bytes[kExtendedL2EntryBytes];
+  EMU_TRY(l2_->read(table + l2_index(offset) * entry_bytes, std::span(bytes).first(entry_bytes)));
+  return decode_entry(bytes);
 }
 
 // The longest stretch from `offset`, of at most `max_bytes`, that one transfer can serve.
 Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
   const u64 cluster_bytes = header_.cluster_bytes();
+  const u64 unit_bytes = header_.unit_bytes();
   Extent extent;
   const u64 l1_entry = l1_[l1_index(offset)];
   const u64 table = l1_entry & kEntryOffsetMask;
@@ -130,42 +164,54 @@ Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
     extent.length_bytes = std::min(max_bytes, covers - offset % covers);
     return extent;
   }
+  const u64 entry_bytes = header_.l2_entry_bytes();
   const u64 first = l2_index(offset);
-  const u64 per_slice = l2_.slice_bytes() / kEntryBytes;
+  const u64 per_slice = l2_->slice_bytes() / entry_bytes;
   const u64 wanted = header_.clusters_for(in_cluster(offset) + max_bytes);
   const u64 count = std::min({kEntriesAtOnce, per_slice - first % per_slice, wanted});
-  u8 bytes[kEntriesAtOnce * kEntryBytes];
-  EMU_TRY(l2_.read(table + first * kEntryBytes, std::span(bytes).first(count * kEntryBytes)));
+  u8 bytes[kEntriesAtOnce * kExtendedL2EntryBytes];
+  EMU_TRY(l2_->read(table + first * entry_bytes, std::span(bytes).first(count * entry_bytes)));
 
-  extent.entry = load_be<u64>(bytes);
-  extent.kind = kind_of(extent.entry);
-  const u64 host = extent.entry & kEntryOffsetMask;
-  if (extent.kind == Kind::kData) EMU_TRY(check_data(extent.entry));
-  u64 run = 1;
-  for (; run < count && extent.kind != Kind::kCompressed; ++run) {
-    const u64 next = load_be<u64>(bytes + run * kEntryBytes);
-    if (kind_of(next) != extent.kind) break;
-    if (extent.kind != Kind::kData) continue;
-    if ((next & kEntryOffsetMask) != host + run * cluster_bytes) break;
-    if (((next ^ extent.entry) & kEntryCopied) != 0 || !check_data(next)) break;
+  extent.entry = decode_entry(bytes);
+  const u64 first_unit = in_cluster(offset) / unit_bytes;
+  extent.kind = kind_of(extent.entry, first_unit);
+  const u64 host = extent.entry.word & kEntryOffsetMask;
+  if (extent.kind == Kind::kData) EMU_TRY(check_data(host));
+  const u64 units_per_cluster = cluster_bytes / unit_bytes;
+  Entry entry = extent.entry;
+  u64 unit = first_unit + 1;  // counted from the first cluster's start
+  for (; unit < count * units_per_cluster && extent.kind != Kind::kCompressed; ++unit) {
+    const u64 in_entry = unit % units_per_cluster;
+    if (in_entry == 0) entry = decode_entry(bytes + unit / units_per_cluster * entry_bytes);
+    if (kind_of(entry, in_entry) != extent.kind) break;
+    if (extent.kind != Kind::kData || in_entry != 0) continue;
+    const u64 place = entry.word & kEntryOffsetMask;
+    if (place != host + unit * unit_bytes || !check_data(place)) break;
+    if (((entry.word ^ extent.entry.word) & kEntryCopied) != 0) break;
   }
+  const u64 end = extent.kind == Kind::kCompressed ? cluster_bytes : unit * unit_bytes;
   extent.host_offset = host + in_cluster(offset);
-  extent.in_place = extent.kind == Kind::kData && (extent.entry & l1_entry & kEntryCopied) != 0;
-  extent.length_bytes = std::min(max_bytes, run * cluster_bytes - in_cluster(offset));
+  extent.in_place =
+      extent.kind == Kind::kData && (extent.entry.word & l1_entry & kEntryCopied) != 0;
+  extent.length_bytes = std::min(max_bytes, end - in_cluster(offset));
   return extent;
 }
 
-Result<void> Qcow2Image::check_data(u64 entry) const {
-  const u64 host = entry & kEntryOffsetMask;
+Result<void> Qcow2Image::check_data(u64 host) const {
   if (in_cluster(host) != 0) return damaged("data at {} is not a cluster", host);
   // A cluster may reach over the end of the file but not start there.
-  if (host >= file_->size_bytes()) return damaged("data at {} lies beyond the file's end", host);
+  if (host >= data_file().size_bytes() && data_ == nullptr)
+    return damaged("data at {} lies beyond the file's end", host);
   return {};
 }
 
 Result<void> Qcow2Image::read(u64 offset, Pieces out) {
-  PieceCursor cursor(out);
   const std::shared_lock lock(lock_);
+  return read_mapped(offset, out);
+}
+
+Result<void> Qcow2Image::read_mapped(u64 offset, Pieces out) {
+  PieceCursor cursor(out);
   for (u64 left = total_bytes(out); left != 0;) {
     auto extent = find(offset, left);
     if (!extent) return extent.error();
@@ -180,9 +226,9 @@ Result<void> Qcow2Image::read(u64 offset, Pieces out) {
 Result<void> Qcow2Image::read_extent(const Extent& extent, u64 offset, Pieces out) {
   switch (extent.kind) {
     case Kind::kData:
-      return file_->read(extent.host_offset, out);
+      return data_file().read(extent.host_offset, out);
     case Kind::kCompressed:
-      return read_compressed(extent.entry, in_cluster(offset), out);
+      return read_compressed(extent.entry.word, in_cluster(offset), out);
     case Kind::kZero:
       zero_pieces(out);
       return {};
@@ -208,12 +254,13 @@ Result<void> Qcow2Image::read_backing(u64 offset, Pieces out) {
 
 // Compressed cluster descriptor: x = 62 - (cluster_bits - 8); bits 0..x-1 host offset (any byte),
 // bits x..61 number of further 512-byte sectors.
-Result<void> Qcow2Image::read_compressed(u64 entry, u64 inside, Pieces out) {
+Result<void> Qcow2Image::read_compressed(u64 word, u64 inside, Pieces out) {
+  if (data_ != nullptr) return damaged("compressed data in an image with an external data file");
   std::vector<u8> flat(total_bytes(out));
-  if (!unpacked_.read(entry, inside, flat)) {
+  if (!unpacked_.read(word, inside, flat)) {
     const unsigned x = 62 - (header_.cluster_bits - 8);
-    const u64 host = bits(entry, 0, x);
-    const u64 sectors = bits(entry, x, 62 - x) + 1;
+    const u64 host = bits(word, 0, x);
+    const u64 sectors = bits(word, x, 62 - x) + 1;
     if (host >= file_->size_bytes())
       return damaged("compressed data at {} lies beyond the file's end", host);
     std::vector<u8> packed(sectors * 512 - (host & 511));
@@ -222,10 +269,68 @@ Result<void> Qcow2Image::read_compressed(u64 entry, u64 inside, Pieces out) {
     if (auto done = decompress(header_.compression_type, packed, cluster); !done)
       return damaged("{} (at {})", done.error().message, host);
     std::copy_n(cluster.begin() + static_cast<std::ptrdiff_t>(inside), flat.size(), flat.begin());
-    unpacked_.keep(entry, std::move(cluster));
+    unpacked_.keep(word, std::move(cluster));
   }
   copy_to_pieces(out, flat);
   return {};
+}
+
+Result<MapExtent> Qcow2Image::map(u64 offset, u64 max_bytes) {
+  const std::shared_lock lock(lock_);
+  auto extent = find(offset, std::min(max_bytes, size_bytes() - offset));
+  if (!extent) return extent.error();
+  MapExtent out;
+  out.length_bytes = extent->length_bytes;
+  switch (extent->kind) {
+    case Kind::kData:
+      out.file_offset = extent->host_offset;
+      return out;
+    case Kind::kCompressed:
+      out.compressed = true;
+      return out;
+    case Kind::kZero:
+      out.stored = Stored::kZero;
+      if (const u64 host = extent->entry.word & kEntryOffsetMask;
+          host != 0 && header_.cluster_bytes() - in_cluster(offset) >= extent->length_bytes)
+        out.file_offset = host + in_cluster(offset);
+      return out;
+    case Kind::kUnallocated:
+      out.stored = Stored::kBelow;
+      return out;
+  }
+  return out;
+}
+
+ImageInfo Qcow2Image::info() const {
+  ImageInfo info;
+  info.file = file_->path();
+  info.format = "qcow2";
+  info.virtual_bytes = header_.size_bytes;
+  info.actual_bytes = file_->allocated_bytes();
+  info.cluster_bytes = header_.cluster_bytes();
+  info.backing_file = header_.backing_file;
+  info.backing_format = header_.backing_format;
+  info.is_dirty = (header_.incompatible & kIncompatibleDirty) != 0;
+  for (const Snapshot& s : header_.snapshots) info.snapshots.push_back(s.about);
+  const auto add = [&](const char* name, InfoValue value) {
+    info.details.emplace_back(name, std::move(value));
+  };
+  add("compat", std::string(header_.version >= 3 ? "1.1" : "0.10"));
+  add("compression-type",
+      std::string(header_.compression_type == kCompressionZstd ? "zstd" : "zlib"));
+  if (header_.version >= 3) {
+    add("lazy-refcounts", (header_.compatible & kCompatibleLazyRefcounts) != 0);
+    if (!header_.data_file.empty()) {
+      add("data-file", header_.data_file);
+      add("data-file-raw", (header_.autoclear & kAutoclearRawData) != 0);
+    }
+    add("refcount-bits", u64{1} << header_.refcount_order);
+    add("corrupt", (header_.incompatible & kIncompatibleCorrupt) != 0);
+    add("extended-l2", header_.extended_l2());
+  } else {
+    add("refcount-bits", u64{16});
+  }
+  return info;
 }
 
 }  // namespace emu::qcow2

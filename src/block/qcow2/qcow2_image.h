@@ -6,12 +6,12 @@
 // Crash order: data and refcounts are on stable storage before an L2 entry refers to them, L2
 // tables before the L1 table does, and a cluster is freed only after the last reference to it is
 // gone. A crash at any point leaks clusters at worst.
-// Not modelled: encryption, external data files, extended L2 entries, making snapshots, resizing,
-// writing compressed clusters (they are read, and written anew uncompressed).
+// Not modelled: encryption; bitmaps are marked stale by the first change and not kept up to date.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <shared_mutex>
 
 #include "block/disk_image.h"
@@ -23,12 +23,13 @@ namespace emu::qcow2 {
 
 class Qcow2Image final : public DiskImage {
  public:
-  // `header` comes from read_header(*file); `backing` may be null. A writable image that was not
+  // `header` comes from read_header(*file); `backing` may be null; `data` is the
+  // external data file, if the header asks for one. A writable image that was not
   // closed properly has its refcounts repaired here. Errors: damaged or truncated tables, an image
   // marked corrupt that is to be written.
-  [[nodiscard]] static Result<std::unique_ptr<Qcow2Image>> open(std::unique_ptr<ByteFile> file,
-                                                                Header header,
-                                                                std::unique_ptr<DiskImage> backing);
+  [[nodiscard]] static Result<std::unique_ptr<Qcow2Image>> open(
+      std::unique_ptr<ByteFile> file, Header header, std::unique_ptr<DiskImage> backing,
+      std::unique_ptr<ByteFile> data = nullptr);
   // Brings all metadata to the file.
   ~Qcow2Image() override;
 
@@ -41,12 +42,36 @@ class Qcow2Image final : public DiskImage {
   Result<void> discard(u64 offset, u64 length_bytes) override;
   Result<void> flush() override;
 
+  Result<MapExtent> map(u64 offset, u64 max_bytes) override;
+  [[nodiscard]] DiskImage* backing() override { return backing_.get(); }
+  [[nodiscard]] ImageInfo info() const override;
+  Result<void> resize(u64 size_bytes) override;
+  Result<void> write_compressed(u64 offset, std::span<const u8> cluster) override;
+  Result<void> make_empty() override;
+
+  // Gives every cluster a place, without writing data (preallocation).
+  Result<void> preallocate();
+  // Internal snapshots. `tag` is an id or a name. Errors: none or two of that name; counts too
+  // narrow; the host's.
+  Result<void> make_snapshot(const std::string& name);
+  Result<void> apply_snapshot(const std::string& tag);
+  Result<void> delete_snapshot(const std::string& tag);
+  // Names another backing file, without looking at it; empty: none.
+  Result<void> change_backing_name(const std::string& name, const std::string& format);
+
  private:
   enum class Kind : u8 { kUnallocated, kZero, kData, kCompressed };
+  // What the L2 table says of one cluster. `bitmap`: extended entries only; bits 0..31 "stored",
+  // bits 32..63 "reads as zero", by subcluster.
+  struct Entry {
+    u64 word = 0;
+    u64 bitmap = 0;
+    bool operator==(const Entry&) const = default;
+  };
   // A stretch of the disk that is stored in one way.
   struct Extent {
     Kind kind = Kind::kUnallocated;
-    u64 entry = 0;        // of its first cluster
+    Entry entry;          // of its first cluster
     u64 host_offset = 0;  // kData: of its first byte
     u64 length_bytes = 0;
     bool in_place = false;  // kData: nobody else refers to it
@@ -58,7 +83,8 @@ class Qcow2Image final : public DiskImage {
   };
   enum class ZeroMode : u8 { kMustReadZero, kMayKeep };
 
-  Qcow2Image(std::unique_ptr<ByteFile> file, Header header, std::unique_ptr<DiskImage> backing);
+  Qcow2Image(std::unique_ptr<ByteFile> file, std::unique_ptr<ByteFile> data, Header header,
+             std::unique_ptr<DiskImage> backing);
   Result<void> load();
   Result<void> load_l1();
   [[nodiscard]] Error damaged_text(const std::string& what) const;
@@ -68,41 +94,59 @@ class Qcow2Image final : public DiskImage {
   }
 
   // Lookup (either lock).
-  [[nodiscard]] Kind kind_of(u64 entry) const;
+  [[nodiscard]] Kind kind_of(const Entry& entry, u64 unit) const;
   [[nodiscard]] u64 l1_index(u64 offset) const { return offset / header_.l2_covers_bytes(); }
   [[nodiscard]] u64 l2_index(u64 offset) const {
     return (offset >> header_.cluster_bits) & (header_.l2_entries() - 1);
   }
   [[nodiscard]] u64 in_cluster(u64 offset) const { return offset & (header_.cluster_bytes() - 1); }
+  [[nodiscard]] Entry decode_entry(const u8* bytes) const;
+  Result<Entry> read_entry(u64 offset);
   Result<Extent> find(u64 offset, u64 max_bytes);
-  Result<void> check_data(u64 entry) const;
+  Result<void> check_data(u64 host) const;
+  Result<void> read_mapped(u64 offset, Pieces out);
   Result<void> read_extent(const Extent& extent, u64 offset, Pieces out);
   Result<void> read_backing(u64 offset, Pieces out);
-  Result<void> read_compressed(u64 entry, u64 inside, Pieces out);
+  Result<void> read_compressed(u64 word, u64 inside, Pieces out);
   [[nodiscard]] bool shows_backing(u64 offset) const {
     return backing_ != nullptr && offset < backing_->size_bytes();
   }
+  [[nodiscard]] ByteFile& data_file() const { return data_ ? *data_ : *file_; }
 
   // Change (exclusive lock).
   Result<void> prepare_to_write();
   [[nodiscard]] u64 overwritable_bytes(const Extent& extent, u64 offset) const;
+  [[nodiscard]] bool is_owned(const Entry& entry) const;
+  Result<u64> write_new_run(u64 offset, u64 max_bytes, PieceCursor& cursor);
   Result<void> write_one(u64 offset, Pieces in);
-  Result<void> write_new_cluster(const Extent& old, u64 offset, Pieces in);
-  Result<void> fill_cluster(u64 target, bool is_stale, const Extent& old, u64 offset, Pieces in);
+  Result<void> write_units(const Entry& old, u64 target, u64 offset, Pieces in);
+  Result<void> write_filled(u64 target, u64 offset, u64 from, u64 to, Pieces in);
+  Result<bool> reads_zero(u64 offset, u64 length_bytes);
+  Result<u64> allocate_data(u64 offset);
+  void release_data(u64 host);
   Result<void> own_l2_table(u64 offset);
   Result<void> copy_table(u64 from, u64 to);
-  Result<void> set_entry(u64 offset, u64 entry);
-  void free_entry(u64 entry, bool give_back);
+  Result<void> set_entry(u64 offset, const Entry& entry);
+  void free_entry(const Entry& entry, bool give_back);
   Result<void> zero_range(u64 offset, u64 length_bytes, ZeroMode mode);
   Result<void> zero_cluster(u64 offset, ZeroMode mode);
+  Result<void> zero_units(u64 offset, u64 length_bytes);
   Result<void> write_zero_bytes(u64 offset, u64 length_bytes);
+  Result<u64> place_packed(std::span<const u8> packed);
   Result<void> commit();
   Result<void> commit_if_crowded();
   Result<void> write_l1();
   void free_unreferenced();
   Error corrupt(const std::string& what);
+  Result<void> grow_l1(u64 entries);
+  Result<void> cut_tail(u64 size_bytes);
+  // Runs `change` on the quiet file, under the dirty bit, and takes over what it made.
+  template <class F>
+  Result<void> change_offline(F&& change);
+  Result<void> reload();
 
   std::unique_ptr<ByteFile> file_;
+  std::unique_ptr<ByteFile> data_;  // null: data lies in file_
   Header header_;
   std::unique_ptr<DiskImage> backing_;
   UnpackedClusters unpacked_;
@@ -112,18 +156,21 @@ class Qcow2Image final : public DiskImage {
   u64 l1_dirty_from_ = 0;  // entries; clean if from >= to
   u64 l1_dirty_to_ = 0;
   MetadataMap metadata_;
-  TableCache l2_;
-  Refcounts refcounts_;
+  std::optional<TableCache> l2_;
+  std::optional<Refcounts> refcounts_;
   std::vector<FreedCluster> freed_;  // referenced until the next commit
+  u64 packed_at_ = 0;                // where the next compressed cluster may begin; 0: nowhere yet
   std::atomic<bool> prepared_{false};
   std::atomic<bool> is_corrupt_{false};
 };
 
-// Rebuilds the refcounts and "copied" flags of an image whose dirty bit is set, then clears the
-// bit. Errors: the host's; tables outside the file; too many tables for a quick repair.
-[[nodiscard]] Result<void> repair_refcounts(ByteFile& file, const Header& header);
-
-// Whether some cluster that the active L1 table leads to starts beyond the file's end.
-[[nodiscard]] Result<bool> is_truncated(ByteFile& file, const Header& header);
+// Changes to the snapshot table of an image that nobody uses meanwhile; the header in the file is
+// switched over when everything it leads to is on stable storage.
+[[nodiscard]] Result<void> add_snapshot(ByteFile& file, const Header& header,
+                                        const std::string& name);
+[[nodiscard]] Result<void> revert_to_snapshot(ByteFile& file, const Header& header,
+                                              const std::string& tag);
+[[nodiscard]] Result<void> remove_snapshot(ByteFile& file, const Header& header,
+                                           const std::string& tag);
 
 }  // namespace emu::qcow2

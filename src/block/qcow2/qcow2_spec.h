@@ -37,14 +37,23 @@ inline constexpr u64 kIncompatibleExternalData = 1u << 2;
 inline constexpr u64 kIncompatibleCompressionType = 1u << 3;
 inline constexpr u64 kIncompatibleExtendedL2 = 1u << 4;
 inline constexpr u64 kIncompatibleSupported =
-    kIncompatibleDirty | kIncompatibleCorrupt | kIncompatibleCompressionType;
+    kIncompatibleDirty | kIncompatibleCorrupt | kIncompatibleExternalData |
+    kIncompatibleCompressionType | kIncompatibleExtendedL2;
+inline constexpr u64 kCompatibleLazyRefcounts = 1u << 0;
+inline constexpr u64 kAutoclearBitmaps = 1u << 0;
+inline constexpr u64 kAutoclearRawData = 1u << 1;
 
 inline constexpr u32 kExtensionEnd = 0;
 inline constexpr u32 kExtensionBackingFormat = 0xe2792aca;
 inline constexpr u32 kExtensionFeatureNames = 0x6803f857;
 inline constexpr u32 kExtensionBitmaps = 0x23852875;
+inline constexpr u32 kExtensionLuksHeader = 0x0537be77;
+inline constexpr u32 kExtensionDataFile = 0x44415441;
 
-inline constexpr u64 kEntryBytes = 8;  // L1, L2, refcount table
+inline constexpr u64 kEntryBytes = 8;             // L1, L2, refcount table
+inline constexpr u64 kExtendedL2EntryBytes = 16;  // the second half is a bitmap
+inline constexpr unsigned kSubclusters = 32;      // in a cluster, with extended L2 entries
+inline constexpr unsigned kMinExtendedClusterBits = 14;
 inline constexpr u64 kEntryCopied = u64{1} << 63;
 inline constexpr u64 kEntryCompressed = u64{1} << 62;
 inline constexpr u64 kEntryZero = 1;  // version 3

@@ -236,6 +236,31 @@ void Refcounts::abandon_blocks(u64 old_entries) {
   table_dirty_ = false;
 }
 
+Result<u64> Refcounts::allocate_in_a_row(u64 clusters) {
+  if (clusters == 1) return allocate();
+  const u64 cluster_bytes = u64{1} << cluster_bits_;
+  const u64 end_of_file = (file_.size_bytes() + cluster_bytes - 1) >> cluster_bits_;
+  const u64 first = std::max(end_of_file, end_of_counts());
+  u64 place = first + clusters;
+  const u64 search_from = search_from_;
+  for (u64 i = 0; i < clusters; ++i) EMU_TRY(set(first + i, 1, place));
+  search_from_ = search_from;
+  return first;
+}
+
+Result<void> Refcounts::retain(u64 cluster) {
+  auto now = count(cluster);
+  if (!now) return now.error();
+  if (*now == 0)
+    return Error{EIO, fmt::format("{} is damaged: cluster {} is used but counts as free",
+                                  file_.path(), cluster)};
+  if (*now >= max_count())
+    return Error{ERANGE, fmt::format("{} counts references in {} bits, which allows no more than "
+                                     "{}; convert it with -o refcount_bits=16",
+                                     file_.path(), 1u << order_, max_count())};
+  return write_entry(cluster, *now + 1);
+}
+
 Result<bool> Refcounts::release(u64 cluster) {
   auto now = count(cluster);
   if (!now) return now.error();

@@ -24,6 +24,11 @@ class Refcounts {
   // Takes a free cluster and sets its count to 1; returns its number. Errors: the host's, EFBIG,
   // EIO if the free cluster is live metadata (a damaged image).
   Result<u64> allocate();
+  // Takes `clusters` free ones in a row, behind everything in use; the first one's number.
+  Result<u64> allocate_in_a_row(u64 clusters);
+  // Adds one reference to a cluster that has some. Errors: ERANGE if the width of the counts does
+  // not allow one more.
+  Result<void> retain(u64 cluster);
   // Subtracts one reference; true when none is left. A count of 0 stays.
   Result<bool> release(u64 cluster);
   // Sets a count outright (repair); blocks that are missing are made at or after `place`, a cluster

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `emu img info` tells about one image file.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/types.h"
+
+namespace emu {
+
+// An internal snapshot as people see it.
+struct SnapshotInfo {
+  std::string id;
+  std::string name;
+  u64 vm_state_bytes = 0;
+  u64 disk_bytes = 0;
+  u32 date_s = 0;  // since 1970
+  u32 date_ns = 0;
+  u64 vm_clock_ns = 0;
+};
+
+using InfoValue = std::variant<bool, u64, std::string>;
+
+struct ImageInfo {
+  std::string file;
+  std::string format;
+  u64 virtual_bytes = 0;
+  u64 actual_bytes = 0;      // of host storage
+  u64 cluster_bytes = 0;     // 0: the format has none
+  std::string backing_file;  // as written in the image
+  std::string backing_format;
+  bool is_dirty = false;
+  bool is_encrypted = false;
+  std::vector<SnapshotInfo> snapshots;
+  // What only this format has, under qemu-img's names.
+  std::vector<std::pair<std::string, InfoValue>> details;
+};
+
+}  // namespace emu
