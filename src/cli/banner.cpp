@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/unique_fd.h"
+#include "cli/network_options.h"
 #include "cli/option_values.h"
 
 #ifndef EMU_VERSION
@@ -68,7 +69,7 @@ std::string banner(const MachineConfig& config, const std::vector<std::string>& 
   out += " · " + memory_words(config.memory_bytes);
   if (!config.linux_boot.kernel.empty()) out += " · " + config.linux_boot.kernel;
   for (const std::string& drive : drives) out += " · " + drive;
-  out += " · " + display_words(config) + "\n";
+  out += " · " + network_words(config) + " · " + display_words(config) + "\n";
   out += "engine: " + engine_line(config.engine) + "\n";
   return out;
 }

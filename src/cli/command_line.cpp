@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "cli/network_options.h"
 #include "cli/option_names.h"
 #include "cli/option_values.h"
 #include "ui/vnc/vnc_address.h"
@@ -25,7 +26,8 @@ struct Collected {
   std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, load, parallel,
       debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
-  std::vector<std::string> drives, disks, nics, devices, translator;
+  std::vector<std::string> drives, disks, nics, netdevs, forwards, devices, translator;
+  std::string capture;
   bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
        enable_kvm = false;
   bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
@@ -113,6 +115,23 @@ void add_boot_options(CLI::App& app, Collected& c) {
       ->group(group);
 }
 
+void add_network_options(CLI::App& app, Collected& c, const std::string& group) {
+  add_list(app, "-p,--publish", c.forwards, "Forward a port of this host: 2222:22, 0.0.0.0:80:80")
+      ->type_name("[ADDRESS:]PORT:PORT")
+      ->group(group);
+  add_list(app, "--nic,--net", c.nics,
+           "Network and card: user[,model=e1000][,mac=M]..., none [user]")
+      ->type_name("KIND")
+      ->group(group);
+  add_list(app, "--netdev", c.netdevs,
+           "The same in two halves: KIND,id=ID and --device CARD,netdev=ID")
+      ->type_name("KIND")
+      ->group(group);
+  app.add_option("--capture", c.capture, "Write all packets to this pcapng file (Wireshark)")
+      ->type_name("FILE")
+      ->group(group);
+}
+
 void add_host_options(CLI::App& app, Collected& c) {
   const std::string group = "Screen, serial and network";
   app.add_option("--display", c.display, "auto, window (sdl), terminal (term), none [auto]")
@@ -137,7 +156,7 @@ void add_host_options(CLI::App& app, Collected& c) {
   app.add_option("--debug-console", c.debug_console, "Ports 402h and E9h: stdio, file:PATH, null")
       ->type_name("WHERE")
       ->group(group);
-  add_list(app, "--nic,--net", c.nics, "Network: none")->type_name("KIND")->group(group);
+  add_network_options(app, c, group);
   app.add_option("--vga", c.vga, "Accepted: std")->group("");
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
       ->type_name("WHERE")
@@ -310,9 +329,6 @@ Result<void> interpret_words(const Collected& c, MachineConfig& config) {
     }
     config.stop_on_triple_fault = c.on_triple_fault == "stop";
   }
-  for (const std::string& nic : c.nics) {
-    if (nic != "none") return fail("--nic {}: the network is not built yet; use --nic none", nic);
-  }
   if (!c.parallel.empty() && c.parallel != "none") {
     return fail("--parallel {}: there is no parallel port; use --parallel none", c.parallel);
   }
@@ -389,7 +405,11 @@ Result<void> interpret(const Collected& c, MachineConfig& config) {
   EMU_TRY(interpret_streams(c, config));
   EMU_TRY(interpret_words(c, config));
   EMU_TRY(interpret_translator(c, config));
-  for (const std::string& device : c.devices) EMU_TRY(parse_device("--device", device, config));
+  NetworkWords network{c.nics, c.netdevs, c.devices, c.forwards, c.capture, c.nodefaults};
+  EMU_TRY(interpret_network(network, config));
+  for (const std::string& device : network.devices) {
+    EMU_TRY(parse_device("--device", device, config));
+  }
   if (!c.debug_exit.empty()) {
     auto port = parse_number("--debug-exit", c.debug_exit, 0, 0xfffc);
     if (!port) return port.error();
@@ -442,6 +462,8 @@ std::string print_config(const MachineConfig& config) {
   line("name", escape_commas(config.name));
   line("rtc", rtc_text(config));
   for (const DriveConfig& drive : config.drives) line("drive", drive_text(drive));
+  for (const NicConfig& nic : config.nics) line("nic", nic_text(nic));
+  if (config.nics.empty()) line("nic", "none");
   line("boot", fmt::format("order={},menu={}", config.boot_order, config.boot_menu ? "on" : "off"));
   line("kernel", config.linux_boot.kernel);
   line("initrd", config.linux_boot.initrd);

@@ -51,6 +51,10 @@ Machine::Machine(const MachineConfig& config) : config_(config), io_(lock_) {}
 Machine::~Machine() {
   control_.reset();
   io_.stop();
+  {
+    const std::lock_guard guard(lock_);
+    run_networks(false);
+  }
   if (pc_) {
     for (auto& processor : pc_->processors()) processor->attach(nullptr);
   }
@@ -64,6 +68,9 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
   std::unique_ptr<Machine> machine(new Machine(config));
   EMU_TRY(machine->open_drives());
   EMU_TRY(machine->load_firmware());
+  auto nics = open_networks(config, machine->lock_);
+  if (!nics) return nics.error();
+  machine->nics_ = std::move(*nics);
   EMU_TRY(machine->build(streams));
   EMU_TRY(machine->make_engine());
   EMU_TRY(machine->reset_state());
@@ -155,6 +162,7 @@ Result<void> Machine::build(const MachineStreams& streams) {
   host.request_exit = [this](u32 value) { ask_end(static_cast<int>((value << 1 | 1) & 0xff), {}); };
   host.wall_clock = [this] { return wall_clock_seconds(); };
   host.vga_rom = firmware_.vga_bios;
+  host.nics = nics_;
   auto pc = Pc::create(config_, host);
   if (!pc) return pc.error();
   pc_ = std::move(*pc);
@@ -242,12 +250,14 @@ bool Machine::serve(RunControl::Request request, bool all_stopped) {
     case RunControl::Request::kResume: {
       const std::lock_guard guard(lock_);
       io_.clock().run();
+      run_networks(true);
       paused_ = false;
       break;
     }
     case RunControl::Request::kPause: {
       const std::lock_guard guard(lock_);
       io_.clock().pause();
+      run_networks(false);
       paused_ = true;
       break;
     }
@@ -301,12 +311,18 @@ void Machine::finish() {
   if (!stuck_) {  // a stuck vCPU may hold the machine lock
     const std::lock_guard guard(lock_);
     io_.clock().pause();
+    run_networks(false);
   }
   paused_ = true;
   flush_disks();
   const std::lock_guard guard(end_mutex_);
   finished_ = true;
   end_changed_.notify_all();
+}
+
+// Machine lock held. Frames that come meanwhile wait in the backends.
+void Machine::run_networks(bool running) {
+  for (PcNic& nic : nics_) nic.backend->set_running(running);
 }
 
 void Machine::flush_disks() {

@@ -95,6 +95,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] std::size_t free_ide_place() const;
   [[nodiscard]] std::vector<BlockBackend*> disks() const;
   [[nodiscard]] Result<void> load_firmware();
+  void run_networks(bool running);
   [[nodiscard]] Result<void> build(const MachineStreams& streams);
   [[nodiscard]] Result<void> make_engine();
   [[nodiscard]] Result<void> reset_state();
@@ -116,6 +117,7 @@ class Machine final : public MachineControl {
   std::vector<PcDiskCard> card_disks_;                     // the same, as the board wants them
   IdePlaces places_{};
   std::array<std::string, kMaxIdeDrives> serials_;
+  std::vector<PcNic> nics_;
   Firmware firmware_;
   std::unique_ptr<Pc> pc_;
   std::unique_ptr<CpuidModel> cpuid_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "net/net_options.h"
 #include "tcg/tcg_options.h"
 
 namespace emu {
@@ -45,6 +46,15 @@ struct CharConfig {
   bool operator==(const CharConfig&) const = default;
 };
 
+// One network card and the network it is on.
+struct NicConfig {
+  std::string model;  // empty: the default one
+  std::string mac;    // "52:54:00:12:34:56"; empty: made from the machine's name and image
+  NetOptions network;
+
+  bool operator==(const NicConfig&) const = default;
+};
+
 // A kernel that is started without firmware.
 struct LinuxBootConfig {
   std::string kernel;
@@ -61,6 +71,7 @@ struct MachineConfig {
   unsigned cpus = 1;
   u64 memory_bytes = 2 * kGiB;
   std::vector<DriveConfig> drives;
+  std::vector<NicConfig> nics;
   LinuxBootConfig linux_boot;     // used if `kernel` is not empty
   std::string firmware;           // empty: Debian's SeaBIOS
   std::string vga_firmware;       // empty: Debian's, beside it
@@ -92,6 +103,7 @@ inline constexpr unsigned kMaxIdeDrives = 4;
 inline constexpr unsigned kMaxDiskCards = 20;
 inline constexpr unsigned kMaxDriveQueues = 16;
 inline constexpr unsigned kMaxFloppies = 2;
+inline constexpr unsigned kMaxNics = 8;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;
 

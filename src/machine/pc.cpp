@@ -40,6 +40,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_disks();
   pc->add_disk_cards(config);
   pc->add_floppies();
+  pc->add_network();
   pc->add_firmware_interface(config);
   return pc;
 }
@@ -161,6 +162,12 @@ void Pc::add_input() {
   map_->add_port("port92", 0x92, 1, port92.ports(), kBytes);
   keyboard_ = &keyboard;
   mouse_ = &mouse;
+}
+
+void Pc::add_network() {
+  for (std::size_t i = 0; i < host_.nics.size(); ++i) {
+    own(make_nic(host_.nics[i], fmt::format("nic{}", i), *pci_bus_, host_.clock));
+  }
 }
 
 void Pc::add_firmware_interface(const MachineConfig& config) {

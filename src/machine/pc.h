@@ -23,6 +23,7 @@
 #include "devices/serial/uart16550.h"
 #include "machine/boot/firmware_items.h"
 #include "machine/machine_config.h"
+#include "machine/network.h"
 #include "machine/processor.h"
 
 namespace emu {
@@ -53,6 +54,7 @@ struct PcHost {
   std::array<PcDrive, kMaxIdeDrives> drives{};
   std::vector<PcDiskCard> disk_cards{};
   std::array<BlockBackend*, kMaxFloppies> floppies{};  // null: no such drive
+  std::vector<PcNic> nics{};
   std::function<void()> request_reset{};
   std::function<void()> request_power_off{};
   std::function<void(u32)> request_exit{};  // debug-exit
@@ -93,6 +95,7 @@ class Pc final : private IrqSink {
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
   void add_floppies();
+  void add_network();
   void add_firmware_interface(const MachineConfig& config);
   // ISA interrupt `irq` as driven by `source`.
   enum IrqSource : unsigned { kFromIsa, kFromPci, kFromPm, kFromHpet };

@@ -7,6 +7,7 @@
 import os
 import pathlib
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -75,6 +76,44 @@ def survives(folder, code, seconds=8, extra=()):
 
 
 # --- the user's mistakes ---
+
+def test_bad_port_forwards(folder):
+    for text in ("22", "2222:", "70000:22", "1.2.3:80:80", "2222:22/sctp", "tcp::2222:22"):
+        refuses(["-kernel", "k", "-p", text], 2, "-p", text, "2222:22")
+
+
+def test_bad_network_words(folder):
+    for arguments, words in (
+            (["--nic", "carrier-pigeon"], ("carrier-pigeon",)),
+            (["--nic", "user,model=ne3000"], ("ne3000", "e1000")),
+            (["--nic", "user,mac=1:2"], ("1:2", "52:54:00")),
+            (["--nic", "user,mac=01:00:00:00:00:01"], ("multicast",)),
+            (["--nic", "user,colour=blue"], ("colour",)),
+            (["--nic", "user,restrict=maybe"], ("restrict", "maybe")),
+            (["--nic", "none", "-p", "2222:22"], ("-p", "--nic user")),
+            (["--nic", "none", "--capture", "x"], ("--capture",)),
+            (["-netdev", "user,id=a"], ("--netdev", "--device")),
+            (["-device", "e1000,netdev=b"], ("id=b",)),
+            (["--nic", "user,mac=52:54:00:00:00:01", "--nic", "user,mac=52:54:00:00:00:01"],
+             ("two cards", "52:54:00:00:00:01"))):
+        refuses(["-kernel", "k"] + arguments, 2, *words)
+
+
+def test_port_in_use(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refuses(["-p", f"{port}:22", qcow2(folder)], 1, str(port), "in use", "-p")
+
+
+def test_port_of_a_foreign_address(folder):
+    refuses(["-p", "192.0.2.1:8080:80", qcow2(folder)], 1, "192.0.2.1", "no such address")
+
+
+def test_capture_cannot_be_written(folder):
+    refuses(["--capture", folder / "none" / "packets", qcow2(folder)], 1, "--capture", "none/packets")
+
 
 def test_missing_image(folder):
     refuses([folder / "nothing.qcow2"], 1, "nothing.qcow2")

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/network_options.h"
+
+#include <algorithm>
+
+#include "cli/option_values.h"
+#include "machine/network.h"
+
+namespace emu::cli {
+namespace {
+
+// A card's settings among a network's.
+void take_setting(const std::string& key, const std::string& value, NicConfig& nic) {
+  if (key == "model") {
+    nic.model = value;
+  } else if (key == "mac" || key == "macaddr") {
+    nic.mac = value;
+  } else if (key != "id") {
+    nic.network.values.emplace_back(key, value);
+  }
+}
+
+NicConfig parse_nic(const std::string& text) {
+  NicConfig out;
+  bool first = true;
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (first && (key.empty() || key == "type")) {
+      out.network.kind = value;
+    } else {
+      take_setting(key.empty() ? value : key, key.empty() ? "on" : value, out);
+    }
+    first = false;
+  }
+  return out;
+}
+
+std::string value_of(const KeyValues& pieces, std::string_view name) {
+  for (const auto& [key, value] : pieces) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+// Whether "--device TEXT" is a network card; if so it is added, on the --netdev that it names.
+Result<bool> take_device(const std::string& text, std::vector<std::string>& netdevs,
+                         MachineConfig& config) {
+  const KeyValues pieces = split_key_values(text);
+  const std::string model = pieces.front().second;
+  if (!pieces.front().first.empty() || find_nic_model(model).empty()) return false;
+  const std::string wanted = value_of(pieces, "netdev");
+  NicConfig nic;
+  nic.network.kind = "null";
+  if (!wanted.empty()) {
+    const auto it = std::ranges::find_if(netdevs, [&](const std::string& netdev) {
+      return value_of(split_key_values(netdev), "id") == wanted;
+    });
+    if (it == netdevs.end()) {
+      return fail("--device {}: there is no unused --netdev with id={}", model, wanted);
+    }
+    nic = parse_nic(*it);
+    netdevs.erase(it);
+  }
+  nic.model = model;
+  for (const auto& [key, value] : pieces) {
+    if (key.empty() || key == "netdev" || key == "id" || key == "bus" || key == "addr") continue;
+    if (key != "mac") return fail("--device {}: a network card has no property {}", model, key);
+    nic.mac = value;
+  }
+  config.nics.push_back(std::move(nic));
+  return true;
+}
+
+Result<void> add_forwards(const std::vector<std::string>& forwards, MachineConfig& config) {
+  if (forwards.empty()) return {};
+  const auto user = std::ranges::find_if(
+      config.nics, [](const NicConfig& nic) { return nic.network.kind == "user"; });
+  if (user == config.nics.end()) {
+    return fail("-p {} needs a user network; add --nic user", forwards.front());
+  }
+  for (const std::string& forward : forwards) {
+    const auto parsed = parse_port_forward(forward);
+    if (!parsed) return fail("-p: {}", parsed.error().message);
+    user->network.values.emplace_back("hostfwd", forward);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> interpret_network(NetworkWords& words, MachineConfig& config) {
+  bool none = words.nodefaults;
+  for (const std::string& text : words.nics) {
+    if (text == "none") {
+      none = true;
+    } else {
+      config.nics.push_back(parse_nic(text));
+    }
+  }
+  std::vector<std::string> others;
+  for (const std::string& text : words.devices) {
+    const auto taken = take_device(text, words.netdevs, config);
+    if (!taken) return taken.error();
+    if (!*taken) others.push_back(text);
+  }
+  words.devices = std::move(others);
+  if (!words.netdevs.empty()) {
+    return fail("--netdev {}: no --device uses it; add --device {},netdev=ID, or use --nic",
+                words.netdevs.front(), kDefaultNicModel);
+  }
+  if (config.nics.empty() && !none) config.nics.emplace_back();
+  EMU_TRY(add_forwards(words.forwards, config));
+  if (!words.capture.empty()) {
+    if (config.nics.empty()) return fail("--capture {}: the machine has no network", words.capture);
+    for (std::size_t i = 0; i < config.nics.size(); ++i) {  // one file a card
+      std::string path = words.capture;
+      if (i != 0) path += fmt::format(".{}", i + 1);
+      config.nics[i].network.values.emplace_back("capture", std::move(path));
+    }
+  }
+  return check_nics(config.nics);
+}
+
+std::string nic_text(const NicConfig& nic) {
+  std::string out = nic.network.kind;
+  if (!nic.model.empty()) out += ",model=" + nic.model;
+  if (!nic.mac.empty()) out += ",mac=" + nic.mac;
+  for (const auto& [key, value] : nic.network.values) {
+    out += fmt::format(",{}={}", key, escape_commas(value));
+  }
+  return out;
+}
+
+std::string network_words(const MachineConfig& config) {
+  std::string out;
+  for (const NicConfig& nic : config.nics) {
+    if (!out.empty()) out += ", ";
+    out += nic.network.kind + " net";
+    for (const auto& [key, value] : nic.network.values) {
+      const auto forward = key == "hostfwd" ? parse_port_forward(value) : fail("");
+      if (forward) out += fmt::format(", port {} to {}", forward->host.port, forward->guest.port);
+    }
+  }
+  return out.empty() ? "no network" : out;
+}
+
+}  // namespace emu::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine's network cards: which models there are, their addresses, their networks.
+// Source: IEEE 802, 8.1 (locally and universally administered addresses); QEMU uses 52:54:00.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/vm_time.h"
+#include "devices/network/net_card.h"
+#include "devices/pci/pci_bus.h"
+#include "machine/machine_config.h"
+#include "net/net_backend.h"
+
+namespace emu {
+
+// A card to be built, with its open network.
+struct PcNic {
+  std::string model;
+  MacAddress mac{};
+  std::shared_ptr<NetBackend> backend;
+};
+
+inline constexpr std::string_view kDefaultNicModel = "e1000";
+
+// Model names as users spell them, for people: "e1000, ...".
+[[nodiscard]] std::string nic_model_names();
+// The model's own name for any of its spellings ("e1000", "e1000-82540em"), or empty.
+[[nodiscard]] std::string_view find_nic_model(std::string_view spelled);
+
+// Whether all cards can be built: models, addresses, network settings. Nothing of the host is
+// touched. Errors: a sentence that names the option.
+[[nodiscard]] Result<void> check_nics(const std::vector<NicConfig>& nics);
+
+// Opens every card's network and settles its address. An address that is not given depends on the
+// machine's name, its first image or kernel and the card's number only.
+[[nodiscard]] Result<std::vector<PcNic>> open_networks(const MachineConfig& config,
+                                                       std::mutex& machine_lock);
+
+// Builds a card on the bus's next free place.
+[[nodiscard]] std::unique_ptr<Device> make_nic(const PcNic& nic, std::string name, PciBus& bus,
+                                               Clock& clock);
+
+}  // namespace emu

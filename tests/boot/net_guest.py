@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# A real guest on a network, in a network namespace of its own: each card through the user network.
+# The guest fetches a script from a server on the namespace's loopback and does what it says.
+# Usage: net_guest.py CASE GUESTS_FOLDER EMULATOR...   (the environment's EMU replaces EMULATOR...)
+#        net_guest.py --list
+# Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
+import hashlib
+import http.server
+import os
+import pathlib
+import random
+import re
+import shlex
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MISSING = 77
+SECONDS = 240
+DOWNLOAD = random.Random(7).randbytes(8 << 20)
+DOWNLOAD_SUM = hashlib.sha256(DOWNLOAD).hexdigest()
+
+# What the guest does on a user network; each line of output is checked below.
+USER_SCRIPT = """
+base=http://10.0.2.2:PORT
+for i in 1 2 3 4 5 6 7 8; do
+  ip -6 route | grep -q '^default' && break; sleep 1
+done
+echo "guest: sum $(wget -q -O - $base/download | sha256sum | cut -c1-64)"
+head -c 3000000 /dev/urandom | base64 > /tmp/up
+[ "$(sha256sum < /tmp/up | cut -c1-64)" = "$(wget -q -O - --post-file /tmp/up $base/upload)" ] && echo guest: upload same
+n=0; while [ $n -lt 200 ]; do [ "$(wget -q -O - $base/small)" = small ] || break; n=$((n + 1)); done
+echo "guest: short $n"
+ping -c 2 -W 3 10.0.2.2 >/dev/null && echo guest: ping
+echo "guest: six $(wget -q -O - "http://[fec0::2]:PORT/small")"
+echo "guest: name $(nslookup -type=a host.test 10.0.2.3 2>/dev/null | awk '/^Address/ {a=$2} END {print a}')"
+echo served-by-guest > /tmp/index.html
+httpd -p 80 -h /tmp
+echo "guest: listening"
+wget -q -O - $base/wait
+"""
+USER_STEPS = [r"guest: leased 10\.0\.2\.15/24", rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same",
+              r"guest: short 200\s", r"guest: ping", r"guest: six small", r"guest: name 192\.0\.2\.77",
+              r"guest: listening", r"guest: done"]
+
+# In restrict mode only the guest's own network answers.
+RESTRICT_SCRIPT = """never fetched"""
+RESTRICT_STEPS = [r"guest: leased 10\.0\.2\.15/24", r"guest: no script", r"guest: done"]
+
+
+def user(kernel, modules, card, extra=""):
+    return {"kernel": kernel, "modules": modules, "net": f"user,model={card},hostfwd=127.0.0.1:FORWARD:80{extra}",
+            "script": USER_SCRIPT, "steps": USER_STEPS, "forward": True}
+
+
+CASES = {
+    "user_e1000": user("amd64", "e1000", "e1000"),
+    "user_restricted": {"kernel": "amd64", "modules": "e1000", "net": "user,model=e1000,restrict=on",
+                        "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "forward": False},
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    script = ""
+    forward = threading.Event()
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/wait":  # until the host has looked at the guest's server
+            Handler.forward.wait(SECONDS)
+        self.answer({"/download": DOWNLOAD, "/small": b"small", "/wait": b"",
+                     "/script": Handler.script.encode()}.get(self.path, b"?"))
+
+    def do_POST(self):
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(hashlib.sha256(data).hexdigest().encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    request_queue_size = 64
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def serve_names():
+    """A DNS server for which every name is 192.0.2.77."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+
+    def run():
+        while True:
+            query, peer = server.recvfrom(512)
+            end = query.index(b"\0", 12) + 5
+            four = query[end - 4:end - 2] == b"\0\1"
+            answer = b"\xc0\x0c\0\1\0\1" + struct.pack(">IH", 60, 4) + bytes([192, 0, 2, 77])
+            server.sendto(query[:2] + b"\x81\x80\0\1" + (b"\0\1" if four else b"\0\0") + b"\0\0\0\0" +
+                          query[12:end] + (answer if four else b""), peer)
+    threading.Thread(target=run, daemon=True).start()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def enter_namespace():
+    """Runs this program again where it owns the network; returns if that is here already."""
+    if os.environ.get("EMU_NET_NAMESPACE"):
+        return
+    unshare = ["unshare", "-nm"] if os.geteuid() == 0 else ["unshare", "-rnm"]
+    if subprocess.run(unshare + ["true"], capture_output=True).returncode != 0:
+        print(f"{sys.argv[1]}: skipped, this host does not permit network namespaces (unshare -rnm)")
+        sys.exit(MISSING)
+    os.environ["EMU_NET_NAMESPACE"] = "1"
+    os.execvp(unshare[0], unshare + [sys.executable] + sys.argv)
+
+
+def prepare_namespace(folder):
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    names = pathlib.Path(folder) / "resolv.conf"
+    names.write_text("nameserver 127.0.0.1\n")
+    target = os.path.realpath("/etc/resolv.conf")
+    subprocess.run(["mount", "--bind", str(names), target], check=True)
+    serve_names()
+
+
+def check_forward(port):
+    """Fetches the guest's page through the forwarded port."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
+        answer = b""
+        while True:
+            data = connection.recv(4096)
+            if not data:
+                break
+            answer += data
+    assert b"served-by-guest" in answer, f"the forwarded port answers {answer!r}"
+
+
+def run(case, guests, emulator, folder):
+    server = Server(("::", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port, forward = server.server_address[1], free_port()
+    Handler.script = case["script"].replace("PORT", str(port))
+    command = emulator + shlex.split(
+        f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/net.initrd "
+        f"-nic {case['net'].replace('FORWARD', str(forward))} --capture {folder}/packets.pcapng -append "
+        f"'console=ttyS0 panic=-1 quiet modules={case['modules']} script=http://10.0.2.2:{port}/script'")
+    print(shlex.join(command), flush=True)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace")
+    timer = threading.Timer(SECONDS, process.kill)
+    timer.start()
+    said, trouble = "", None
+    for line in process.stdout:
+        said += line
+        if case["forward"] and "guest: listening" in line:
+            try:
+                check_forward(forward)
+            except (AssertionError, OSError) as error:
+                trouble = str(error)
+            Handler.forward.set()
+    timer.cancel()
+    if process.wait() != 0:
+        trouble = trouble or f"exit status {process.returncode}"
+    at = 0
+    for step in case["steps"]:
+        match = re.compile(step).search(said, at)
+        if not match:
+            trouble = trouble or f"the guest did not say /{step}/"
+            break
+        at = match.end()
+    if re.search(r"Kernel panic|BUG:|Oops|Call Trace|NETDEV WATCHDOG", said):
+        trouble = trouble or "the guest's kernel complains"
+    packets = pathlib.Path(folder, "packets.pcapng").read_bytes()
+    if packets[:4] != b"\x0a\x0d\x0d\x0a" or b"served-by" not in packets and case["forward"]:
+        trouble = trouble or "the captured packets do not hold what went through"
+    if trouble:
+        print(said[-4000:])
+    return trouble
+
+
+def main():
+    if sys.argv[1] == "--list":
+        print("\n".join(CASES))
+        return 0
+    name, guests = sys.argv[1], sys.argv[2]
+    case = CASES[name]
+    emulator = shlex.split(os.environ.get("EMU", "")) or sys.argv[3:]
+    for file in (f"{guests}/{case['kernel']}.vmlinuz", f"{guests}/net.initrd"):
+        if not os.path.isfile(file):
+            print(f"{name}: skipped, {file} is missing")
+            return MISSING
+    enter_namespace()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        prepare_namespace(folder)
+        trouble = run(case, guests, emulator, folder)
+        subprocess.run(["umount", os.path.realpath("/etc/resolv.conf")], check=False)
+    print(f"{name}: {trouble or 'as expected'} ({time.monotonic() - started:.1f} s)")
+    return 1 if trouble else 0
+
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+sys.exit(main())

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// The user network as a guest sees it: frames in, frames out.
+#include "net/host_net.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <fstream>
+
+#include "base/bits.h"
+#include "net/hub.h"
+#include "net/offload.h"
+#include "net/open_net.h"
+
+namespace emu {
+namespace {
+
+using Frame = std::vector<u8>;
+
+// A card that keeps what it gets, and refuses once it has `room` frames.
+class Card final : public NetReceiver {
+ public:
+  bool receive(std::span<const u8> frame, const Offload&) override {
+    if (frames.size() >= room) return false;
+    frames.emplace_back(frame.begin(), frame.end());
+    changed.notify_all();
+    return true;
+  }
+  std::vector<Frame> frames;
+  std::size_t room = 1000;
+  std::condition_variable changed;
+};
+
+// An ARP request of 10.0.2.15 for 10.0.2.`who`.
+Frame arp_request(u8 who) {
+  Frame f(42);
+  std::fill_n(f.begin(), 6, u8{0xff});
+  const u8 me[] = {0x52, 0x54, 0, 1, 2, 3};
+  std::copy_n(me, 6, &f[6]);
+  store_be(&f[12], u16{0x0806});
+  store_be(&f[14], u16{1});
+  store_be(&f[16], u16{0x0800});
+  f[18] = 6;
+  f[19] = 4;
+  store_be(&f[20], u16{1});
+  std::copy_n(me, 6, &f[22]);
+  store_be(&f[28], u32{0x0a00020f});
+  store_be(&f[38], u32{0x0a000200} + who);
+  return f;
+}
+
+struct UserRig {
+  std::mutex lock;
+  Card card;
+  std::unique_ptr<NetBackend> net;
+
+  explicit UserRig(NetOptions options = {}) {
+    options.values.emplace_back("ipv6", "off");  // no router advertisements among the frames
+    auto made = open_net(options, lock);
+    EXPECT_TRUE(made);
+    net = std::move(*made);
+    const std::lock_guard guard(lock);
+    net->set_receiver(&card);
+  }
+  ~UserRig() {
+    const std::lock_guard guard(lock);
+    net->set_receiver(nullptr);
+  }
+  bool wait_for(std::size_t count) {
+    std::unique_lock guard(lock);
+    return card.changed.wait_for(guard, std::chrono::seconds(20),
+                                 [&] { return card.frames.size() >= count; });
+  }
+  void send(const Frame& frame) {
+    const std::lock_guard guard(lock);
+    net->send(frame);
+  }
+};
+
+TEST(UserNetwork, TheRouterAnswersArp) {
+  UserRig rig;
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.net->set_running(true);
+  }
+  rig.send(arp_request(2));
+  ASSERT_TRUE(rig.wait_for(1));
+  const Frame& answer = rig.card.frames[0];
+  EXPECT_EQ(load_be<u16>(&answer[20]), 2) << "a reply";
+  EXPECT_EQ(load_be<u32>(&answer[28]), 0x0a000202u);
+}
+
+TEST(UserNetwork, NothingArrivesWhileTheMachineIsPausedAndNothingIsLost) {
+  UserRig rig;
+  rig.send(arp_request(2));
+  rig.send(arp_request(3));
+  {
+    const std::lock_guard guard(rig.lock);
+    EXPECT_TRUE(rig.card.frames.empty());
+    rig.card.room = 1;
+    rig.net->set_running(true);
+  }
+  ASSERT_TRUE(rig.wait_for(1));
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.card.room = 2;
+    rig.net->receiver_ready();
+  }
+  ASSERT_TRUE(rig.wait_for(2));
+  EXPECT_EQ(load_be<u32>(&rig.card.frames[1][28]), 0x0a000203u);
+}
+
+TEST(UserNetwork, HostileFramesAreSurvived) {
+  UserRig rig;
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.net->set_running(true);
+  }
+  u64 state = 1;
+  const auto random = [&state] {
+    return state = state * 6364136223846793005u + 1442695040888963407u;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    Frame frame = arp_request(2);
+    frame.resize(14 + (random() >> 40) % 200);
+    const u16 type = (random() >> 33) % 2 == 0 ? u16{0x0800} : u16{0x86dd};
+    store_be(&frame[12], type);
+    for (std::size_t at = 14; at < frame.size(); ++at) frame[at] = static_cast<u8>(random() >> 56);
+    if (frame.size() > 34) frame[14] = 0x45;
+    rig.send(frame);
+  }
+  rig.send(arp_request(2));
+  ASSERT_TRUE(rig.wait_for(1));
+}
+
+TEST(Capture, FileHoldsWhatPassed) {
+  const std::string path = testing::TempDir() + "capture_test.pcapng";
+  {
+    UserRig rig({"user", {{"capture", path}}});
+    const std::lock_guard guard(rig.lock);
+    rig.net->send(arp_request(2));
+  }
+  std::ifstream file(path, std::ios::binary);
+  const Frame bytes((std::istreambuf_iterator<char>(file)), {});
+  ASSERT_GE(bytes.size(), 28u + 32 + 32 + 44);
+  EXPECT_EQ(load_le<u32>(&bytes[0]), 0x0a0d0d0au);
+  EXPECT_EQ(load_le<u32>(&bytes[28]), 1u) << "interface description";
+  const std::size_t packet = 28 + load_le<u32>(&bytes[32]);
+  EXPECT_EQ(load_le<u32>(&bytes[packet]), 6u) << "enhanced packet";
+  EXPECT_EQ(load_le<u32>(&bytes[packet + 20]), 42u);
+  EXPECT_TRUE(std::equal(&bytes[packet + 28], &bytes[packet + 28] + 42, arp_request(2).begin()));
+  std::remove(path.c_str());
+}
+
+TEST(Shaper, HoldsFramesBack) {
+  UserRig rig({"user", {{"delay", "20"}}});
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.net->set_running(true);
+  }
+  const auto before = std::chrono::steady_clock::now();
+  rig.send(arp_request(2));
+  ASSERT_TRUE(rig.wait_for(1));
+  EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(40));
+}
+
+TEST(Hub, EveryoneElseHears) {
+  const auto hub = Hub::create();
+  const auto a = hub->plug(), b = hub->plug(), c = hub->plug();
+  Card card_a, card_b, card_c;
+  a->set_receiver(&card_a);
+  b->set_receiver(&card_b);
+  c->set_receiver(&card_c);
+  a->send(arp_request(2));
+  EXPECT_EQ(card_a.frames.size(), 0u);
+  EXPECT_EQ(card_b.frames.size(), 1u);
+  EXPECT_EQ(card_c.frames.size(), 1u);
+}
+
+}  // namespace
+}  // namespace emu
