@@ -31,7 +31,7 @@ struct Collected {
   bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
        enable_kvm = false;
   bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
-  bool quiet = false, print_config = false, version = false;
+  bool usb = false, quiet = false, print_config = false, version = false;
 };
 
 // An option that may be given several times, with one value each.
@@ -157,6 +157,7 @@ void add_host_options(CLI::App& app, Collected& c) {
       ->type_name("WHERE")
       ->group(group);
   add_network_options(app, c, group);
+  app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
   app.add_option("--vga", c.vga, "Accepted: std")->group("");
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
       ->type_name("WHERE")
@@ -176,7 +177,8 @@ void add_ending_options(CLI::App& app, Collected& c) {
       ->type_name("WHAT")
       ->group(group);
   add_list(app, "--device", c.devices,
-           "isa-debug-exit[,iobase=PORT]: the guest may exit with a code")
+           "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
+           "that needs no grab), usb-mouse, usb-kbd")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")
@@ -415,6 +417,7 @@ Result<void> interpret(const Collected& c, MachineConfig& config) {
     if (!port) return port.error();
     config.debug_exit_port = static_cast<u16>(*port);
   }
+  config.usb = c.usb;
   config.quiet = c.quiet;
   return {};
 }
@@ -479,6 +482,8 @@ std::string print_config(const MachineConfig& config) {
   line("debug-console", char_text(config.debug_console));
   line("monitor", config.monitor);
   line("load", config.load);
+  flag("usb", config.usb);
+  for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
   line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");

@@ -51,6 +51,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"publish", "p", true},
     {"capture", "", true},
     {"device", "", true},
+    {"usb", "", false},
     {"debug-exit", "", true},
     {"no-reboot", "", false},
     {"on-reset", "", true},

@@ -46,6 +46,12 @@ constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{
     {"default", DisplayKind::kAuto},
 }};
 
+constexpr std::array<std::pair<std::string_view, UsbKind>, 3> kUsbWords{{
+    {"usb-tablet", UsbKind::kTablet},
+    {"usb-mouse", UsbKind::kMouse},
+    {"usb-kbd", UsbKind::kKeyboard},
+}};
+
 constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{{
     {"auto", EngineChoice::kAuto},
     {"kvm", EngineChoice::kKvm},
@@ -330,12 +336,31 @@ Result<void> parse_rtc(std::string_view option, std::string_view text, MachineCo
   return {};
 }
 
+namespace {
+
+Result<void> add_usb_device(std::string_view option, const KeyValues& pieces, UsbKind kind,
+                            MachineConfig& config) {
+  for (const auto& [key, value] : pieces) {
+    if (!key.empty() && key != "id" && key != "bus")
+      return fail("{}: {} has no property {}", option, pieces.front().second, key);
+  }
+  if (config.usb_devices.size() >= kMaxUsbDevices)
+    return fail("{}: the USB controller has {} ports, and all are taken", option, kMaxUsbDevices);
+  config.usb_devices.push_back(kind);
+  return {};
+}
+
+}  // namespace
+
 Result<void> parse_device(std::string_view option, std::string_view text, MachineConfig& config) {
   const KeyValues pieces = split_key_values(text);
+  if (const UsbKind* kind = find_word(kUsbWords, pieces.front().second); kind != nullptr) {
+    return add_usb_device(option, pieces, *kind, config);
+  }
   if (pieces.front().second != "isa-debug-exit") {
     return fail(
-        "{}: there is no device {}; isa-debug-exit is the only one to ask for by name "
-        "(the PC's own devices are always there)",
+        "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse "
+        "and usb-kbd (the PC's own devices are always there)",
         option, pieces.front().second);
   }
   config.debug_exit_port = 0x501;
@@ -428,6 +453,13 @@ std::string char_text(const CharConfig& config) {
       return "file:" + config.path;
   }
   return "none";
+}
+
+std::string usb_text(UsbKind kind) {
+  for (const auto& [word, value] : kUsbWords) {
+    if (value == kind) return std::string(word);
+  }
+  return {};
 }
 
 std::string display_text(DisplayKind display) {

@@ -44,7 +44,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 // "utc", "base=localtime", "base=2026-01-31T12:00:00,clock=vm": sets rtc_base and its seconds.
 [[nodiscard]] Result<void> parse_rtc(std::string_view option, std::string_view text,
                                      MachineConfig& config);
-// "isa-debug-exit,iobase=0xf4": the only device that is asked for by name.
+// "isa-debug-exit,iobase=0xf4", "usb-tablet", "usb-mouse", "usb-kbd".
 [[nodiscard]] Result<void> parse_device(std::string_view option, std::string_view text,
                                         MachineConfig& config);
 // "pc", "pc,accel=tcg": may set the engine.
@@ -59,6 +59,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::string memory_text(u64 bytes);
 [[nodiscard]] std::string drive_text(const DriveConfig& drive);
 [[nodiscard]] std::string char_text(const CharConfig& config);
+[[nodiscard]] std::string usb_text(UsbKind kind);
 [[nodiscard]] std::string display_text(DisplayKind display);
 [[nodiscard]] std::string translator_text(const TcgOptions& options);
 [[nodiscard]] std::string rtc_text(const MachineConfig& config);

@@ -77,6 +77,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] DisplaySource* display() override { return pc_->display(); }
   [[nodiscard]] KeyboardSink* keyboard() override { return pc_->keyboard(); }
   [[nodiscard]] MouseSink* mouse() override { return pc_->mouse(); }
+  [[nodiscard]] TabletSink* tablet() override { return pc_->tablet(); }
   [[nodiscard]] std::string guest_name() const override { return config_.name; }
   [[nodiscard]] std::string engine_name() const override;
   [[nodiscard]] std::span<const u8> text_font() const override;

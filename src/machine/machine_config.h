@@ -18,6 +18,7 @@ enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 enum class DriveInterface : u8 { kIde, kVirtio };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
+enum class UsbKind : u8 { kTablet, kMouse, kKeyboard };
 enum class ResetPolicy : u8 { kReboot, kExit };
 enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
 
@@ -86,6 +87,8 @@ struct MachineConfig {
   std::string vnc;               // a VNC server's address, or empty
   std::string screenshot;        // PNG file, or empty
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
+  bool usb = false;              // a USB controller even without devices
+  std::vector<UsbKind> usb_devices;
   std::optional<u16> debug_exit_port;
   ResetPolicy on_reset = ResetPolicy::kReboot;
   bool stop_on_triple_fault = false;
@@ -104,6 +107,7 @@ inline constexpr unsigned kMaxDiskCards = 20;
 inline constexpr unsigned kMaxDriveQueues = 16;
 inline constexpr unsigned kMaxFloppies = 2;
 inline constexpr unsigned kMaxNics = 8;
+inline constexpr unsigned kMaxUsbDevices = 2;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;
 

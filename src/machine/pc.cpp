@@ -14,6 +14,7 @@
 #include "devices/pci/pci_bus.h"
 #include "devices/video/vga_pci.h"
 #include "machine/fw_cfg.h"
+#include "machine/input_choice.h"
 
 namespace emu {
 namespace {
@@ -37,6 +38,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_serial(config);
   EMU_TRY(pc->add_video());
   pc->add_input();
+  pc->add_usb(config);
   pc->add_disks();
   pc->add_disk_cards(config);
   pc->add_floppies();
@@ -160,8 +162,9 @@ void Pc::add_input() {
   map_->add_port("i8042.command", 0x64, 1, controller.command_port(), kBytes);
   auto& port92 = own(std::make_unique<Port92>(a20, host_.request_reset));
   map_->add_port("port92", 0x92, 1, port92.ports(), kBytes);
-  keyboard_ = &keyboard;
-  mouse_ = &mouse;
+  input_ = std::make_unique<InputChoice>(keyboard, mouse);
+  keyboard_ = input_.get();
+  mouse_ = input_.get();
 }
 
 void Pc::add_network() {

@@ -29,6 +29,7 @@
 namespace emu {
 
 class AcpiPm;
+class InputChoice;
 class I8237Pair;
 class VgaPci;
 
@@ -82,6 +83,7 @@ class Pc final : private IrqSink {
   [[nodiscard]] DisplaySource* display() { return display_; }
   [[nodiscard]] KeyboardSink* keyboard() { return keyboard_; }
   [[nodiscard]] MouseSink* mouse() { return mouse_; }
+  [[nodiscard]] TabletSink* tablet() { return tablet_; }
 
  private:
   Pc(const PcHost& host, std::unique_ptr<MemoryMap> map);
@@ -92,6 +94,7 @@ class Pc final : private IrqSink {
   void add_serial(const MachineConfig& config);
   [[nodiscard]] Result<void> add_video();
   void add_input();
+  void add_usb(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
   void add_floppies();
@@ -132,6 +135,8 @@ class Pc final : private IrqSink {
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;
   MouseSink* mouse_ = nullptr;
+  TabletSink* tablet_ = nullptr;
+  std::unique_ptr<InputChoice> input_;
 };
 
 }  // namespace emu

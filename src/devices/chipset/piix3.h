@@ -3,7 +3,7 @@
 // the IDE function's PCI side (function 1).
 // Source: Intel 82371FB/82371SB (PIIX/PIIX3) data sheet (290550), 2.2, 2.3, 2.5.
 // Threads: the machine lock is held by every caller.
-// Not modelled: USB (function 2), ISA timing, chip-select and X-bus decode enables, the IDE decode
+// Not modelled: ISA timing, chip-select and X-bus decode enables, the IDE decode
 // enables in IDETIM (the legacy ports always answer), IDE timing.
 #pragma once
 
