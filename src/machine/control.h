@@ -49,6 +49,8 @@ class MachineControl {
   virtual void reset() = 0;
   virtual void press_power_button() = 0;
   virtual void request_quit() = 0;
+  // Whether the guest acts on the power button (it enabled ACPI's event). Takes the machine lock.
+  [[nodiscard]] virtual bool hears_power_button() { return false; }
 
   // Whether the machine has stopped for good (power-off, quit, error). A user interface then
   // returns from its loop. wait_finished() waits up to `limit` for that and returns finished().

@@ -452,6 +452,11 @@ void Machine::press_power_button() {
   io_.post([this] { pc_->press_power_button(); });
 }
 
+bool Machine::hears_power_button() {
+  const std::lock_guard guard(lock_);
+  return pc_->hears_power_button();
+}
+
 void Machine::request_quit() {
   ask_end(0, {});
 }

@@ -71,6 +71,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] bool paused() const override { return paused_; }
   void reset() override;
   void press_power_button() override;
+  [[nodiscard]] bool hears_power_button() override;
   void request_quit() override;
   [[nodiscard]] bool finished() const override { return finished_; }
   [[nodiscard]] bool wait_finished(std::chrono::milliseconds limit) override;

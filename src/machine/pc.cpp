@@ -204,6 +204,10 @@ void Pc::press_power_button() {
   pm_->press_power_button();
 }
 
+bool Pc::hears_power_button() const {
+  return pm_->hears_power_button();
+}
+
 void Pc::set_irq(unsigned, bool active) {
   for (auto& processor : processors_) processor->apic().set_irq(0, active);
 }

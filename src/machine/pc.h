@@ -76,6 +76,7 @@ class Pc final : private IrqSink {
   // RAM and video memory.
   [[nodiscard]] std::vector<GuestRam*> memory_blocks();
   void press_power_button();
+  [[nodiscard]] bool hears_power_button() const;
 
   [[nodiscard]] MemoryMap& map() { return *map_; }
   [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }

@@ -18,6 +18,7 @@ class FakeControl : public MachineControl {
   bool paused() const override { return paused_; }
   void reset() override { ++resets; }
   void press_power_button() override { ++power_presses; }
+  bool hears_power_button() override { return hears_power_presses; }
   void request_quit() override { finish(); }
   bool finished() const override {
     const std::lock_guard lock(finish_mutex_);
@@ -46,6 +47,7 @@ class FakeControl : public MachineControl {
   TabletSink* tablet_sink = nullptr;
   int resets = 0;
   int power_presses = 0;
+  bool hears_power_presses = false;
 
  private:
   std::mutex mutex_;

@@ -26,6 +26,13 @@ TEST(PictureLayout, PrefersWholeMultiples) {
   EXPECT_EQ(place_picture({8192, 1}, {8, 8}).size, (Size{8, 1}));
 }
 
+TEST(PictureLayout, ScalesAsTheUserWants) {
+  EXPECT_EQ(place_picture({640, 400}, {1000, 1000}, Scaling::kWhole),
+            (Placement{180, 300, {640, 400}, true}));
+  EXPECT_EQ(place_picture({640, 400}, {1400, 900}, Scaling::kSmooth).size, (Size{1400, 875}));
+  EXPECT_EQ(place_picture({1920, 1080}, {640, 480}, Scaling::kWhole).size, (Size{640, 360}));
+}
+
 TEST(PictureLayout, SmallPicturesGetLargeWindows) {
   EXPECT_EQ(natural_window({640, 400}, {1920, 1080}), (Size{1280, 800}));
   EXPECT_EQ(natural_window({1280, 800}, {1920, 1080}), (Size{1280, 800}));
@@ -185,6 +192,92 @@ TEST_F(SdlWindowTest, ClosingTheWindowAsksTheMachineToQuit) {
     SDL_PushEvent(&event);
   }});
   EXPECT_TRUE(control_.finished());
+}
+
+void close_window() {
+  SDL_Event event{};
+  event.type = SDL_QUIT;
+  SDL_PushEvent(&event);
+}
+
+TEST_F(SdlWindowTest, AGuestThatListensIsAskedFirst) {
+  control_.hears_power_presses = true;
+  bool was_finished = true;
+  run({close_window, [&] { was_finished = control_.finished(); }, [] {}, close_window});
+  EXPECT_EQ(control_.power_presses, 1);
+  EXPECT_FALSE(was_finished);
+  EXPECT_TRUE(control_.finished()) << "the second time";
+}
+
+class RecordingTablet final : public TabletSink {
+ public:
+  bool is_listening() const override { return true; }
+  void point(u16 to_x, u16 to_y, i32 notches) override {
+    x = to_x;
+    y = to_y;
+    wheel += notches;
+  }
+  void button(MouseButton, bool pressed) override { presses += pressed ? 1 : 0; }
+  i32 x = -1, y = -1, wheel = 0, presses = 0;
+};
+
+TEST_F(SdlWindowTest, AnAbsolutePointerNeedsNoGrab) {
+  RecordingTablet tablet;
+  control_.tablet_sink = &tablet;
+  run({[] {
+         SDL_Event event{};
+         event.type = SDL_MOUSEMOTION;
+         event.motion.x = 100000;  // beyond the lower right corner
+         event.motion.y = 100000;
+         SDL_PushEvent(&event);
+       },
+       [] { click(SDL_BUTTON_LEFT, true); }, [] { click(SDL_BUTTON_LEFT, false); },
+       [] {
+         SDL_Event event{};
+         event.type = SDL_MOUSEWHEEL;
+         event.wheel.y = -1;
+         SDL_PushEvent(&event);
+       }});
+  EXPECT_EQ(tablet.x, TabletSink::kRange);
+  EXPECT_EQ(tablet.y, TabletSink::kRange);
+  EXPECT_EQ(tablet.presses, 1);
+  EXPECT_EQ(tablet.wheel, -1);
+  EXPECT_EQ(mouse_.presses, 0);
+}
+
+TEST_F(SdlWindowTest, CtrlAltVTypesTheClipboard) {
+  run({[] { SDL_SetClipboardText("aB"); },
+       [] { press(SDL_SCANCODE_V, true, KMOD_LCTRL | KMOD_LALT); }, [] {}, [] {}, [] {}, [] {}});
+  EXPECT_EQ(keyboard_.keys, "+4 -4 +225 +5 -5 -225 ");
+}
+
+TEST_F(SdlWindowTest, CombinationsTheHostWouldTakeAreSentByKey) {
+  run({[] { press(SDL_SCANCODE_3, true, KMOD_LCTRL | KMOD_LALT); },
+       [] { press(SDL_SCANCODE_3, false); }});
+  EXPECT_EQ(keyboard_.keys, "+226 +43 -226 -43 ");
+}
+
+// The keys' list lies over the picture in the window, and goes again.
+TEST_F(SdlWindowTest, TheOverlayIsDrawnOverThePicture) {
+  ASSERT_EQ(SDL_InitSubSystem(SDL_INIT_VIDEO), 0) << SDL_GetError();
+  {
+    auto screen = SdlScreen::open(false);
+    ASSERT_TRUE(screen) << screen.error().message;
+    (*screen)->show(test_picture(800, 600));
+    const auto plain = (*screen)->read_back();
+    std::vector<u8> font(4096, 0x81);
+    (*screen)->overlay().set_font(font);
+    EXPECT_TRUE((*screen)->overlay().set_lines({"one", "two"}));
+    EXPECT_FALSE((*screen)->overlay().set_lines({"one", "two"})) << "nothing new";
+    (*screen)->redraw();
+    const auto covered = (*screen)->read_back();
+    ASSERT_TRUE(plain && covered);
+    EXPECT_FALSE(plain->pixels == covered->pixels);
+    (*screen)->overlay().set_lines({});
+    (*screen)->redraw();
+    EXPECT_TRUE(plain->pixels == (*screen)->read_back()->pixels);
+  }
+  SDL_QuitSubSystem(SDL_INIT_VIDEO);
 }
 
 TEST(SdlWindow, SaysWhyThereIsNoWindow) {

@@ -100,6 +100,10 @@ void AcpiPm::press_power_button() {
   settle();
 }
 
+bool AcpiPm::hears_power_button() const {
+  return (control_ & kSciEnable) != 0 && (enable_ & kPowerButtonEvent) != 0;
+}
+
 void AcpiPm::raise_gpe(unsigned event) {
   gpe_status_ = static_cast<u16>(gpe_status_ | 1u << (event & 15));
   settle();

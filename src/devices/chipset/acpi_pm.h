@@ -45,6 +45,8 @@ class AcpiPm final : public Device, public IoHandler {
   void smi_command(u8 command);
   // The user pressed the power button for a moment.
   void press_power_button();
+  // Whether the guest wants an interrupt then.
+  [[nodiscard]] bool hears_power_button() const;
   // General-purpose event 0..15 happened (hot plug and the like).
   void raise_gpe(unsigned event);
 

@@ -21,12 +21,14 @@ Size scaled_to_fit(Size picture, Size window) {
 
 }  // namespace
 
-Placement place_picture(Size picture, Size window) {
+Placement place_picture(Size picture, Size window, Scaling scaling) {
   const Size fit = scaled_to_fit(picture, window);
   const i32 multiple = std::min(window.width / picture.width, window.height / picture.height);
   Placement placement;
   placement.size = {picture.width * multiple, picture.height * multiple};
-  placement.is_exact = i64{placement.size.width} * 100 >= i64{fit.width} * kLeastPercentFilled;
+  const bool fills = i64{placement.size.width} * 100 >= i64{fit.width} * kLeastPercentFilled;
+  placement.is_exact = multiple > 0 && (fills || scaling == Scaling::kWhole);
+  if (scaling == Scaling::kSmooth && placement.size != fit) placement.is_exact = false;
   if (!placement.is_exact) placement.size = fit;
   placement.x = (window.width - placement.size.width) / 2;
   placement.y = (window.height - placement.size.height) / 2;

@@ -19,9 +19,14 @@ struct Placement {
   bool operator==(const Placement&) const = default;
 };
 
-// Centres the picture with its proportions: at the largest whole multiple if that fills most of
-// the window, else as large as fits. All sizes in pixels, at least 1.
-[[nodiscard]] Placement place_picture(Size picture, Size window);
+enum class Scaling : u8 {
+  kAuto,    // the largest whole multiple if that fills most of the window, else as large as fits
+  kWhole,   // always a whole multiple; a picture that is too large is shrunk
+  kSmooth,  // always as large as fits
+};
+
+// Centres the picture with its proportions. All sizes in pixels, at least 1.
+[[nodiscard]] Placement place_picture(Size picture, Size window, Scaling scaling = Scaling::kAuto);
 
 // The window that shows `picture` without scrolling on a screen with `usable` pixels: a whole
 // multiple of small pictures, so that a 640x400 screen is not a stamp on a large monitor.

@@ -15,14 +15,18 @@ std::optional<Command> command_of(SDL_Scancode code) {
       return Command::kToggleGrab;
     case SDL_SCANCODE_F:
       return Command::kToggleFullScreen;
-    case SDL_SCANCODE_END:
-      return Command::kSendCtrlAltDel;
     case SDL_SCANCODE_P:
       return Command::kTogglePause;
     case SDL_SCANCODE_S:
       return Command::kScreenshot;
     case SDL_SCANCODE_U:
       return Command::kNaturalSize;
+    case SDL_SCANCODE_M:
+      return Command::kNextScaling;
+    case SDL_SCANCODE_I:
+      return Command::kToggleStatus;
+    case SDL_SCANCODE_H:
+      return Command::kToggleHelp;
     case SDL_SCANCODE_Q:
       return Command::kQuit;
     default:
@@ -49,27 +53,39 @@ std::optional<MouseButton> button_of(u8 sdl_button) {
 
 }  // namespace
 
+std::vector<std::string> SdlInput::help() {
+  return {"With Ctrl+Alt:",
+          "G  take or release the pointer   F  full screen",
+          "U  window as large as picture    M  scaling: auto, whole multiples, smooth",
+          "P  pause or go on                I  status line",
+          "S  save a screenshot             V  type what the clipboard holds",
+          "Q  shut down; twice: power off   H  this list",
+          "Sent to the guest:",
+          "End or 1  Ctrl+Alt+Del           2  Ctrl+Alt+Backspace",
+          "3  Alt+Tab                       4  Alt+F4",
+          "5  Print Screen                  6  the GUI key",
+          "7  Ctrl+Alt+F1                   8  Ctrl+Alt+F2"};
+}
+
 std::optional<Command> SdlInput::handle(const SDL_Event& event) {
   switch (event.type) {
     case SDL_KEYDOWN:
     case SDL_KEYUP:
       return key(event.key);
     case SDL_MOUSEMOTION:
-      if (grabbed_) move(event.motion.xrel, event.motion.yrel, 0);
+      motion(event.motion);
       break;
     case SDL_MOUSEBUTTONDOWN:
     case SDL_MOUSEBUTTONUP:
       button(event.button);
       break;
     case SDL_MOUSEWHEEL:
-      if (grabbed_) {
-        const bool flipped = event.wheel.direction == SDL_MOUSEWHEEL_FLIPPED;
-        move(0, 0, flipped ? -event.wheel.y : event.wheel.y);
-      }
+      wheel(event.wheel);
       break;
     case SDL_WINDOWEVENT:
       if (event.window.event == SDL_WINDOWEVENT_FOCUS_LOST) {
         release_keys();
+        pointer_.release();
         release_pointer();
       }
       break;
@@ -78,6 +94,8 @@ std::optional<Command> SdlInput::handle(const SDL_Event& event) {
   }
   return std::nullopt;
 }
+
+// --- Keys ---
 
 std::optional<Command> SdlInput::key(const SDL_KeyboardEvent& event) {
   const SDL_Scancode scancode = event.keysym.scancode;
@@ -90,15 +108,59 @@ std::optional<Command> SdlInput::key(const SDL_KeyboardEvent& event) {
   }
   const bool chord = (event.keysym.mod & KMOD_CTRL) != 0 && (event.keysym.mod & KMOD_ALT) != 0;
   if (pressed && chord) {
-    if (const auto command = command_of(scancode)) {
-      const bool again = swallowed_[code];
-      swallowed_[code] = true;
-      return again ? std::nullopt : command;
-    }
+    if (swallowed_[code]) return std::nullopt;
+    const auto command = command_of(scancode);
+    swallowed_[code] = command.has_value() || send_special(scancode);
+    if (swallowed_[code]) return command;
   }
   const MachineLock lock = control_.lock();
   send_key(static_cast<KeyCode>(code), pressed);
   return std::nullopt;
+}
+
+bool SdlInput::send_special(SDL_Scancode code) {
+  switch (code) {
+    case SDL_SCANCODE_END:
+    case SDL_SCANCODE_1:
+      send_keys({SDL_SCANCODE_LCTRL, SDL_SCANCODE_LALT, SDL_SCANCODE_DELETE});
+      return true;
+    case SDL_SCANCODE_2:
+      send_keys({SDL_SCANCODE_LCTRL, SDL_SCANCODE_LALT, SDL_SCANCODE_BACKSPACE});
+      return true;
+    case SDL_SCANCODE_3:
+      send_keys({SDL_SCANCODE_LALT, SDL_SCANCODE_TAB});
+      return true;
+    case SDL_SCANCODE_4:
+      send_keys({SDL_SCANCODE_LALT, SDL_SCANCODE_F4});
+      return true;
+    case SDL_SCANCODE_5:
+      send_keys({SDL_SCANCODE_PRINTSCREEN});
+      return true;
+    case SDL_SCANCODE_6:
+      send_keys({SDL_SCANCODE_LGUI});
+      return true;
+    case SDL_SCANCODE_7:
+      send_keys({SDL_SCANCODE_LCTRL, SDL_SCANCODE_LALT, SDL_SCANCODE_F1});
+      return true;
+    case SDL_SCANCODE_8:
+      send_keys({SDL_SCANCODE_LCTRL, SDL_SCANCODE_LALT, SDL_SCANCODE_F2});
+      return true;
+    case SDL_SCANCODE_V: {
+      release_keys();  // Ctrl and Alt are down, and would change what is typed
+      const SdlPtr<char> text(SDL_GetClipboardText());
+      if (text != nullptr) typer_.add(text.get());
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+void SdlInput::send_keys(std::initializer_list<SDL_Scancode> keys) {
+  release_keys();
+  const MachineLock lock = control_.lock();
+  for (const SDL_Scancode code : keys) send_key(static_cast<KeyCode>(code), true);
+  for (const SDL_Scancode code : keys) send_key(static_cast<KeyCode>(code), false);
 }
 
 void SdlInput::send_key(KeyCode code, bool pressed) {
@@ -114,45 +176,48 @@ void SdlInput::release_keys() {
   swallowed_.reset();
 }
 
-void SdlInput::send_ctrl_alt_del() {
-  constexpr std::array<KeyCode, 3> kKeys{SDL_SCANCODE_LCTRL, SDL_SCANCODE_LALT,
-                                         SDL_SCANCODE_DELETE};
-  const MachineLock lock = control_.lock();
-  for (const KeyCode code : kKeys) send_key(code, true);
-  for (const KeyCode code : kKeys) send_key(code, false);
+// --- The pointer ---
+
+// An absolute pointer follows the host's; a relative one only while it is grabbed.
+void SdlInput::motion(const SDL_MouseMotionEvent& event) {
+  if (grabbed_) return pointer_.move(event.xrel, event.yrel, 0);
+  last_ = screen_.to_picture(event.x, event.y);
+  if (!is_absolute()) return;
+  const Size size = screen_.picture();
+  pointer_.point(last_.x, last_.y, static_cast<u32>(size.width), static_cast<u32>(size.height), 0);
+}
+
+void SdlInput::wheel(const SDL_MouseWheelEvent& event) {
+  const i32 notches = event.direction == SDL_MOUSEWHEEL_FLIPPED ? -event.y : event.y;
+  if (grabbed_) return pointer_.move(0, 0, notches);
+  if (!is_absolute()) return;
+  const Size size = screen_.picture();
+  pointer_.point(last_.x, last_.y, static_cast<u32>(size.width), static_cast<u32>(size.height),
+                 notches);
 }
 
 void SdlInput::button(const SDL_MouseButtonEvent& event) {
-  if (!grabbed_) {
+  if (!grabbed_ && !is_absolute()) {
     if (event.type == SDL_MOUSEBUTTONDOWN && event.button == SDL_BUTTON_LEFT) grab_pointer();
     return;
   }
-  const auto which = button_of(event.button);
-  MouseSink* const mouse = control_.mouse();
-  if (!which || mouse == nullptr) return;
-  const MachineLock lock = control_.lock();
-  mouse->button(*which, event.type == SDL_MOUSEBUTTONDOWN);
-}
-
-void SdlInput::move(i32 dx, i32 dy, i32 wheel) {
-  MouseSink* const mouse = control_.mouse();
-  if (mouse == nullptr || (dx == 0 && dy == 0 && wheel == 0)) return;
-  const MachineLock lock = control_.lock();
-  mouse->move(dx, dy, wheel);
+  if (const auto which = button_of(event.button)) {
+    pointer_.button(*which, event.type == SDL_MOUSEBUTTONDOWN);
+  }
 }
 
 void SdlInput::grab_pointer() {
   if (grabbed_ || control_.mouse() == nullptr) return;
   grabbed_ = true;
   SDL_SetRelativeMouseMode(SDL_TRUE);
-  SDL_SetWindowKeyboardGrab(window_, SDL_TRUE);  // so that Alt+Tab goes to the guest
+  SDL_SetWindowKeyboardGrab(screen_.window(), SDL_TRUE);  // so that Alt+Tab goes to the guest
 }
 
 void SdlInput::release_pointer() {
   if (!grabbed_) return;
   grabbed_ = false;
   SDL_SetRelativeMouseMode(SDL_FALSE);
-  SDL_SetWindowKeyboardGrab(window_, SDL_FALSE);
+  SDL_SetWindowKeyboardGrab(screen_.window(), SDL_FALSE);
 }
 
 }  // namespace emu

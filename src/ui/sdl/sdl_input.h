@@ -6,8 +6,13 @@
 
 #include <bitset>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "machine/control.h"
+#include "ui/guest_pointer.h"
+#include "ui/key_typer.h"
+#include "ui/sdl/sdl_screen.h"
 
 namespace emu {
 
@@ -17,14 +22,17 @@ class SdlInput {
   enum class Command : u8 {
     kToggleGrab,
     kToggleFullScreen,
-    kSendCtrlAltDel,
     kTogglePause,
     kScreenshot,
     kNaturalSize,
+    kNextScaling,
+    kToggleStatus,
+    kToggleHelp,
     kQuit,
   };
 
-  SdlInput(MachineControl& control, SDL_Window* window) : control_(control), window_(window) {}
+  SdlInput(MachineControl& control, SdlScreen& screen)
+      : control_(control), screen_(screen), pointer_(control) {}
   ~SdlInput() { release_pointer(); }
   SdlInput(const SdlInput&) = delete;
   SdlInput& operator=(const SdlInput&) = delete;
@@ -32,15 +40,24 @@ class SdlInput {
   // Passes an input event to the guest, or says which command it is. Other events are ignored.
   // Takes the machine lock.
   std::optional<Command> handle(const SDL_Event& event);
-  // Presses and releases Ctrl+Alt+Del in the guest. Takes the machine lock.
-  void send_ctrl_alt_del();
+  // Types what was pasted, a stroke at a time; call it for every frame. Takes the machine lock.
+  void step() { typer_.step(control_, std::chrono::steady_clock::now()); }
+  [[nodiscard]] bool is_typing() const { return typer_.is_busy(); }
   void toggle_grab() { grabbed_ ? release_pointer() : grab_pointer(); }
   [[nodiscard]] bool is_grabbed() const { return grabbed_; }
+  // Whether the guest has an absolute pointer. Takes the machine lock.
+  [[nodiscard]] bool is_absolute() { return pointer_.is_absolute(); }
+  // What the keys do, a line each.
+  [[nodiscard]] static std::vector<std::string> help();
 
  private:
   std::optional<Command> key(const SDL_KeyboardEvent& event);
+  // Keys with Ctrl+Alt that end in the guest: combinations the host would take, and pasting.
+  bool send_special(SDL_Scancode code);
+  void send_keys(std::initializer_list<SDL_Scancode> keys);
   void button(const SDL_MouseButtonEvent& event);
-  void move(i32 dx, i32 dy, i32 wheel);
+  void motion(const SDL_MouseMotionEvent& event);
+  void wheel(const SDL_MouseWheelEvent& event);
   // Lets go of every key the guest believes to be down: the window lost the keyboard.
   void release_keys();
   void send_key(KeyCode code, bool pressed);
@@ -48,10 +65,13 @@ class SdlInput {
   void release_pointer();
 
   MachineControl& control_;
-  SDL_Window* window_;
+  SdlScreen& screen_;
+  GuestPointer pointer_;
+  KeyTyper typer_;
   std::bitset<256> down_;       // keys the guest sees pressed
   std::bitset<256> swallowed_;  // keys whose press was a command
   bool grabbed_ = false;
+  SDL_Point last_{0, 0};  // where the pointer is, in the picture
 };
 
 }  // namespace emu

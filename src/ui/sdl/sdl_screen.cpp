@@ -75,13 +75,27 @@ void SdlScreen::redraw() {
   Size output{1, 1};
   SDL_GetRendererOutputSize(renderer_.get(), &output.width, &output.height);
   if (texture_ != nullptr && output.width > 0 && output.height > 0) {
-    const Placement place = place_picture(picture_, output);
+    const Placement place = place_picture(picture_, output, scaling_);
     SDL_SetTextureScaleMode(texture_.get(),
                             place.is_exact ? SDL_ScaleModeNearest : SDL_ScaleModeLinear);
     const SDL_Rect target{place.x, place.y, place.size.width, place.size.height};
     SDL_RenderCopy(renderer_.get(), texture_.get(), nullptr, &target);
   }
+  overlay_.draw(renderer_.get(), output.height, output.width >= 1600 ? 2 : 1);
   SDL_RenderPresent(renderer_.get());
+}
+
+SDL_Point SdlScreen::to_picture(i32 x, i32 y) const {
+  Size window{1, 1};
+  Size output{1, 1};
+  SDL_GetWindowSize(window_.get(), &window.width, &window.height);
+  SDL_GetRendererOutputSize(renderer_.get(), &output.width, &output.height);
+  if (window.width < 1 || window.height < 1 || output.width < 1 || output.height < 1) return {0, 0};
+  const Placement place = place_picture(picture_, output, scaling_);
+  const i64 across = i64{x} * output.width / window.width - place.x;
+  const i64 down = i64{y} * output.height / window.height - place.y;
+  return {static_cast<int>(across * picture_.width / std::max(place.size.width, 1)),
+          static_cast<int>(down * picture_.height / std::max(place.size.height, 1))};
 }
 
 bool SdlScreen::is_full_screen() const {

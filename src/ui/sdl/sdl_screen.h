@@ -9,16 +9,10 @@
 #include "base/result.h"
 #include "devices/ports/display.h"
 #include "ui/sdl/picture_layout.h"
+#include "ui/sdl/sdl_overlay.h"
+#include "ui/sdl/sdl_pointers.h"
 
 namespace emu {
-
-struct SdlDeleter {
-  void operator()(SDL_Window* window) const { SDL_DestroyWindow(window); }
-  void operator()(SDL_Renderer* renderer) const { SDL_DestroyRenderer(renderer); }
-  void operator()(SDL_Texture* texture) const { SDL_DestroyTexture(texture); }
-};
-template <class T>
-using SdlPtr = std::unique_ptr<T, SdlDeleter>;
 
 // Needs an initialised SDL video subsystem.
 class SdlScreen {
@@ -40,6 +34,14 @@ class SdlScreen {
   // The window has this size now; if we did not ask for it, somebody chose it, and it stays.
   void was_resized(Size size) { follows_picture_ = follows_picture_ && size == asked_; }
   [[nodiscard]] bool is_full_screen() const;
+  void set_scaling(Scaling scaling) { scaling_ = scaling; }
+  [[nodiscard]] Scaling scaling() const { return scaling_; }
+  // Drawn over the picture by the next redraw().
+  [[nodiscard]] SdlOverlay& overlay() { return overlay_; }
+  // The pixel of the picture under a position in the window, in the window's units; may lie
+  // outside the picture.
+  [[nodiscard]] SDL_Point to_picture(i32 x, i32 y) const;
+  [[nodiscard]] Size picture() const { return picture_; }
   [[nodiscard]] SDL_Window* window() const { return window_.get(); }
   // What is on the window now, read back from it (for tests).
   [[nodiscard]] Result<Frame> read_back();
@@ -50,6 +52,8 @@ class SdlScreen {
   SdlPtr<SDL_Window> window_;
   SdlPtr<SDL_Renderer> renderer_;
   SdlPtr<SDL_Texture> texture_;
+  SdlOverlay overlay_;
+  Scaling scaling_ = Scaling::kAuto;
   Size picture_{640, 400};
   Size asked_;
   bool follows_picture_ = true;

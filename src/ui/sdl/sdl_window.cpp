@@ -3,6 +3,7 @@
 
 #include <SDL.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <string>
@@ -16,7 +17,10 @@
 namespace emu {
 namespace {
 
-constexpr u32 kFrameMs = 16;
+constexpr u64 kFrameMs = 16;
+constexpr u64 kStillFrames = 120;  // without a change, until the guest counts as idle
+constexpr u64 kStillFrameMs = 50;
+constexpr u64 kMessageMs = 4000;
 
 bool is_set(const char* name) {
   const char* value = std::getenv(name);
@@ -80,16 +84,22 @@ class SdlWindow final : public UserInterface {
       : video_(std::move(video)), screen_(std::move(screen)) {}
 
   void run(MachineControl& control) override {
-    SdlInput input(control, screen_->window());
+    SdlInput input(control, *screen_);
+    screen_->overlay().set_font(control.text_font());
     update_title(control, input);
     u64 next_frame = SDL_GetTicks64();
     while (!control.finished()) {
       const u64 now = SDL_GetTicks64();
       const u64 wait = next_frame > now ? next_frame - now : 0;
       SDL_Event event;
-      if (SDL_WaitEventTimeout(&event, static_cast<int>(wait)) != 0) handle(event, control, input);
+      if (SDL_WaitEventTimeout(&event, static_cast<int>(wait)) != 0) {
+        handle(event, control, input);
+        next_frame = std::min(next_frame, now + kFrameMs);  // the answer shall be seen soon
+      }
       if (SDL_GetTicks64() < next_frame) continue;
-      next_frame = SDL_GetTicks64() + kFrameMs;
+      next_frame = SDL_GetTicks64() + frame_ms(input);
+      input.step();
+      update_overlay(control, input);
       refresh(control);
       update_title(control, input);
     }
@@ -97,7 +107,7 @@ class SdlWindow final : public UserInterface {
 
  private:
   void handle(const SDL_Event& event, MachineControl& control, SdlInput& input) {
-    if (event.type == SDL_QUIT) control.request_quit();
+    if (event.type == SDL_QUIT) ask_to_quit(control);
     if (event.type == SDL_WINDOWEVENT) handle_window(event.window);
     if (event.type == SDL_RENDER_TARGETS_RESET || event.type == SDL_RENDER_DEVICE_RESET) {
       frame_.sequence = 0;  // the texture's contents are gone: draw everything
@@ -122,9 +132,6 @@ class SdlWindow final : public UserInterface {
       case SdlInput::Command::kToggleFullScreen:
         screen_->toggle_full_screen();
         break;
-      case SdlInput::Command::kSendCtrlAltDel:
-        input.send_ctrl_alt_del();
-        break;
       case SdlInput::Command::kTogglePause:
         control.paused() ? control.resume() : control.pause();
         break;
@@ -134,10 +141,93 @@ class SdlWindow final : public UserInterface {
       case SdlInput::Command::kNaturalSize:
         screen_->make_natural();
         break;
+      case SdlInput::Command::kNextScaling:
+        next_scaling();
+        break;
+      case SdlInput::Command::kToggleStatus:
+        shows_status_ = !shows_status_;
+        break;
+      case SdlInput::Command::kToggleHelp:
+        shows_help_ = !shows_help_;
+        break;
       case SdlInput::Command::kQuit:
-        control.request_quit();
+        ask_to_quit(control);
         break;
     }
+  }
+
+  // A picture that has not changed for a while is looked at less often.
+  [[nodiscard]] u64 frame_ms(const SdlInput& input) const {
+    if (input.is_typing()) return KeyTyper::kPause.count();
+    return still_frames_ > kStillFrames ? kStillFrameMs : kFrameMs;
+  }
+
+  // The guest is asked first, if it listens, and told to go the second time.
+  void ask_to_quit(MachineControl& control) {
+    if (quit_asked_ || control.paused() || !control.hears_power_button()) {
+      control.request_quit();
+      return;
+    }
+    quit_asked_ = true;
+    control.press_power_button();
+    say("The guest was asked to shut down; close the window again to power it off.");
+  }
+
+  void next_scaling() {
+    switch (screen_->scaling()) {
+      case Scaling::kAuto:
+        screen_->set_scaling(Scaling::kWhole);
+        say("scaling: whole multiples");
+        break;
+      case Scaling::kWhole:
+        screen_->set_scaling(Scaling::kSmooth);
+        say("scaling: smooth");
+        break;
+      case Scaling::kSmooth:
+        screen_->set_scaling(Scaling::kAuto);
+        say("scaling: automatic");
+        break;
+    }
+    needs_redraw_ = true;
+  }
+
+  // Shows a line over the picture for some seconds.
+  void say(std::string text) {
+    message_ = std::move(text);
+    message_until_ = SDL_GetTicks64() + kMessageMs;
+  }
+
+  void update_overlay(const MachineControl& control, SdlInput& input) {
+    if (SDL_GetTicks64() >= message_until_) message_.clear();
+    std::vector<std::string> lines;
+    if (shows_help_) lines = SdlInput::help();
+    if (!message_.empty()) lines.push_back(message_);
+    if (control.paused()) lines.push_back("paused; Ctrl+Alt+P goes on");
+    if (shows_status_) lines.push_back(status_line(control, input));
+    needs_redraw_ = screen_->overlay().set_lines(std::move(lines)) || needs_redraw_;
+  }
+
+  std::string status_line(const MachineControl& control, SdlInput& input) {
+    measure_load();
+    const char* const pointer = input.is_grabbed()    ? "grabbed"
+                                : input.is_absolute() ? "absolute"
+                                                      : "click to grab";
+    return fmt::format("{}  {}  {}x{}  host CPU {} %  pointer: {}", control.guest_name(),
+                       control.engine_name(), frame_.width, frame_.height, load_percent_, pointer);
+  }
+
+  // What this process used of one host CPU, once a second.
+  void measure_load() {
+    const u64 now = SDL_GetTicks64();
+    if (now < load_measured_at_ + 1000) return;
+    timespec used{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    const u64 used_ms =
+        static_cast<u64>(used.tv_sec) * 1000 + static_cast<u64>(used.tv_nsec) / 1000000;
+    if (load_measured_at_ != 0)
+      load_percent_ = (used_ms - load_used_ms_) * 100 / (now - load_measured_at_);
+    load_measured_at_ = now;
+    load_used_ms_ = used_ms;
   }
 
   void refresh(MachineControl& control) {
@@ -151,6 +241,7 @@ class SdlWindow final : public UserInterface {
     } else if (needs_redraw_) {
       screen_->redraw();
     }
+    still_frames_ = changed || needs_redraw_ ? 0 : still_frames_ + 1;
     needs_redraw_ = false;
   }
 
@@ -158,13 +249,15 @@ class SdlWindow final : public UserInterface {
     const std::string name = screenshot_name();
     const Result<void> saved = write_png(name, frame_);
     if (!saved) log(LogLevel::kError, "ui", "{}", saved.error().message);
-    if (saved) log(LogLevel::kInfo, "ui", "screenshot: {}", name);
+    say(saved ? "screenshot: " + name : saved.error().message);
   }
 
   void update_title(const MachineControl& control, const SdlInput& input) {
-    std::string title = control.guest_name() + " - emu (" + control.engine_name() + ")";
+    measure_load();
+    std::string title = fmt::format("{} - emu ({}, host CPU {} %)", control.guest_name(),
+                                    control.engine_name(), load_percent_);
     if (control.paused()) title += " [paused]";
-    title += input.is_grabbed() ? " - Ctrl+Alt+G releases the pointer" : "";
+    title += input.is_grabbed() ? " - Ctrl+Alt+G releases the pointer" : " - Ctrl+Alt+H: keys";
     if (title == title_) return;
     title_ = title;
     screen_->set_title(title_);
@@ -175,6 +268,13 @@ class SdlWindow final : public UserInterface {
   Frame frame_;
   std::string title_;
   bool needs_redraw_ = true;
+  u64 still_frames_ = 0;  // looked at without a change
+  bool shows_status_ = false;
+  bool shows_help_ = false;
+  bool quit_asked_ = false;
+  std::string message_;
+  u64 message_until_ = 0;
+  u64 load_measured_at_ = 0, load_used_ms_ = 0, load_percent_ = 0;
 };
 
 }  // namespace

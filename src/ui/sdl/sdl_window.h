@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The machine in a window: picture, keyboard, pointer. Only this folder knows SDL.
-// Keys with Ctrl+Alt: G takes or releases the pointer, F full screen, End sends Ctrl+Alt+Del, P
-// pauses, S saves a screenshot, U makes the window fit the picture, Q quits.
-// Source: SDL 2 wiki (CategoryAPI).
+// Keys with Ctrl+Alt are the emulator's: SdlInput::help() lists them, and Ctrl+Alt+H shows the
+// list. Closing the window presses the guest's power button if it listens to that; closing it
+// again, or when the guest does not listen, ends the machine. Source: SDL 2 wiki (CategoryAPI).
 // Threads: everything on the thread that opened the window, which should be the main one.
 #pragma once
 
