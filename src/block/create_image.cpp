@@ -16,6 +16,10 @@
 #include "block/open_disk.h"
 #include "block/qcow2/qcow2_create.h"
 #include "block/qcow2/qcow2_image.h"
+#include "block/vdi/vdi_image.h"
+#include "block/vhd/vhd_image.h"
+#include "block/vhdx/vhdx_image.h"
+#include "block/vmdk/vmdk_image.h"
 
 namespace emu {
 namespace {
@@ -117,6 +121,50 @@ Result<void> create_qcow2(const CreateRequest& r, u64 size, CreateOptionReader& 
   return (*file)->reserve((*file)->size_bytes());
 }
 
+Result<bool> is_fixed(const CreateRequest& r, CreateOptionReader& reader) {
+  if (r.format == DiskFormat::kVdi) {
+    const bool by_flag = reader.flag("static", false);
+    const std::string mode = reader.text("preallocation", "off");
+    if (mode != "off" && mode != "metadata")
+      return fail("preallocation of a vdi is off or metadata, not \"{}\"", mode);
+    return by_flag || mode == "metadata";
+  }
+  const std::string name = reader.text("subformat", "dynamic");
+  if (name == "dynamic" || name == "fixed") return name == "fixed";
+  return fail("subformat is dynamic or fixed, not \"{}\"", name);
+}
+
+Result<void> create_vmdk(const CreateRequest& r, u64 size, CreateOptionReader& reader) {
+  auto subformat = vmdk::parse_subformat(reader.text("subformat", "monolithicSparse"));
+  if (!subformat) return subformat.error();
+  EMU_TRY(reader.finish());
+  auto file = open_new(r.path);
+  if (!file) return file.error();
+  return vmdk::create(**file, size, *subformat,
+                      [&](const std::string& name) -> Result<std::unique_ptr<ByteFile>> {
+                        auto part = open_new(resolve_name(r.path, name));
+                        if (!part) return part.error();
+                        return std::unique_ptr<ByteFile>(std::move(*part));
+                      });
+}
+
+Result<void> create_foreign(const CreateRequest& r, u64 size, CreateOptionReader& reader) {
+  if (!r.backing_file.empty())
+    return fail("{} images are made without a backing file; use -f qcow2", format_name(r.format));
+  if (r.format == DiskFormat::kVmdk) return create_vmdk(r, size, reader);
+  auto fixed = is_fixed(r, reader);
+  if (!fixed) return fixed.error();
+  u64 block_bytes = 0;
+  if (r.format == DiskFormat::kVhdx) block_bytes = reader.size("block_size", 0);
+  if (r.format == DiskFormat::kVpc) (void)reader.flag("force_size", true);  // sizes are exact here
+  EMU_TRY(reader.finish());
+  auto file = open_new(r.path);
+  if (!file) return file.error();
+  if (r.format == DiskFormat::kVdi) return vdi::create(**file, {size, *fixed});
+  if (r.format == DiskFormat::kVpc) return vhd::create(**file, {size, *fixed});
+  return vhdx::create(**file, {size, *fixed, block_bytes});
+}
+
 // The size asked for, or that of the backing image.
 Result<u64> disk_size(const CreateRequest& r) {
   if (r.backing_file.empty() || !r.check_backing) {
@@ -147,6 +195,11 @@ Result<void> create_image(const CreateRequest& request) {
       return create_raw(request, *size, reader);
     case DiskFormat::kQcow2:
       return create_qcow2(request, *size, reader);
+    case DiskFormat::kVmdk:
+    case DiskFormat::kVdi:
+    case DiskFormat::kVpc:
+    case DiskFormat::kVhdx:
+      return create_foreign(request, align_up(*size, 512), reader);
     case DiskFormat::kAuto:
       break;
   }

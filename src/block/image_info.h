@@ -34,6 +34,7 @@ struct ImageInfo {
   std::string backing_format;
   bool is_dirty = false;
   bool is_encrypted = false;
+  bool is_packed = false;  // takes whole compressed clusters only
   std::vector<SnapshotInfo> snapshots;
   // What only this format has, under qemu-img's names.
   std::vector<std::pair<std::string, InfoValue>> details;

@@ -14,6 +14,10 @@
 #include "block/qcow2/qcow2_image.h"
 #include "block/raw_image.h"
 #include "block/thread_backend.h"
+#include "block/vdi/vdi_image.h"
+#include "block/vhd/vhd_image.h"
+#include "block/vhdx/vhdx_image.h"
+#include "block/vmdk/vmdk_image.h"
 
 namespace emu {
 namespace {
@@ -46,7 +50,7 @@ class ChainOpener {
       if (!probed) return probed.error();
       format = *probed;
     }
-    if (format == DiskFormat::kQcow2) return open_qcow2(std::move(*file), with_backing);
+    if (format != DiskFormat::kRaw) return open_format(std::move(*file), format, with_backing);
     if (!snapshot_.empty()) return fail("{} cannot have internal snapshots", path);
     if ((*file)->size_bytes() == 0)
       return fail("{} is empty; set its size with: truncate -s 20G {}", path, path);
@@ -56,6 +60,14 @@ class ChainOpener {
  private:
   // Refuses a file that is already part of the chain.
   Result<void> enter(const HostFile& file) {
+    if (auto entered = enter_part(file); !entered) return entered;
+    if (++images_ <= kMaxChainLength) return {};
+    return fail(
+        "the backing chain is longer than {} images at {}; shorten it with: emu img convert",
+        kMaxChainLength, file.path());
+  }
+
+  Result<void> enter_part(const HostFile& file) {
     struct stat st {};
     if (::fstat(file.fd(), &st) != 0) return fail_errno(errno, "cannot examine {}", file.path());
     if (!seen_.insert(FileId{st.st_dev, st.st_ino}).second)
@@ -63,12 +75,81 @@ class ChainOpener {
           "{} is its own backing file, directly or through others; repair the chain with: "
           "emu img rebase -u -b BACKING {}",
           file.path(), file.path());
-    if (seen_.size() > kMaxChainLength)
-      return fail(
-          "the backing chain is longer than {} images at {}; shorten it with: emu img "
-          "convert",
-          kMaxChainLength, file.path());
     return {};
+  }
+
+  Result<std::unique_ptr<DiskImage>> open_format(std::unique_ptr<HostFile> file, DiskFormat format,
+                                                 bool with_backing) {
+    if (format == DiskFormat::kQcow2) return open_qcow2(std::move(file), with_backing);
+    if (!snapshot_.empty()) return fail("{} cannot have internal snapshots", file->path());
+    switch (format) {
+      case DiskFormat::kVmdk:
+        return open_vmdk(std::move(file));
+      case DiskFormat::kVdi:
+        return open_vdi(std::move(file));
+      case DiskFormat::kVpc:
+        return open_vhd(std::move(file));
+      case DiskFormat::kVhdx:
+        return vhdx::VhdxImage::open(std::move(file));
+      default:
+        return fail("{} has no format", file->path());
+    }
+  }
+
+  // A parent or a part that a file names.
+  Result<std::unique_ptr<DiskImage>> open_parent(const std::string& image, const std::string& name,
+                                                 DiskFormat format) {
+    auto opened = open(resolve_name(image, name), format, false);
+    if (opened) return opened;
+    return Error{opened.error().code,
+                 fmt::format("the parent of {}: {}", image, opened.error().message)};
+  }
+
+  Result<std::unique_ptr<DiskImage>> open_vmdk(std::unique_ptr<HostFile> file) {
+    const std::string path = file->path();
+    const bool writable = !file->read_only();
+    const auto open_file = [&](const std::string& name) -> Result<std::unique_ptr<ByteFile>> {
+      const std::string part = resolve_name(path, name);
+      auto opened = HostFile::open(part, writable);
+      if (!opened) return opened.error();
+      EMU_TRY(enter_part(**opened));
+      if (lock_) EMU_TRY(lock_image((*opened)->fd(), part, writable));
+      return std::unique_ptr<ByteFile>(std::move(*opened));
+    };
+    return vmdk::VmdkImage::open(std::move(file), open_file, [&](const std::string& name) {
+      return open_parent(path, name, DiskFormat::kVmdk);
+    });
+  }
+
+  Result<std::unique_ptr<DiskImage>> open_vdi(std::unique_ptr<HostFile> file) {
+    auto header = vdi::read_header(*file);
+    if (!header) return header.error();
+    std::unique_ptr<DiskImage> parent;
+    if (header->image_type == vdi::kDifferencing) {
+      const std::string name = vdi::find_parent(file->path(), header->parent_uuid);
+      if (name.empty())
+        return fail("{} needs a parent disk, and no .vdi beside it is that; put it there",
+                    file->path());
+      auto opened = open_parent(file->path(), name, DiskFormat::kVdi);
+      if (!opened) return opened.error();
+      parent = std::move(*opened);
+    }
+    return vdi::VdiImage::open(std::move(file), *header, std::move(parent));
+  }
+
+  Result<std::unique_ptr<DiskImage>> open_vhd(std::unique_ptr<HostFile> file) {
+    auto header = vhd::read_header(*file);
+    if (!header) return header.error();
+    if (header->is_fixed())
+      return std::unique_ptr<DiskImage>(
+          std::make_unique<vhd::FixedVhdImage>(std::move(file), *header));
+    std::unique_ptr<DiskImage> parent;
+    if (!header->parent_name.empty()) {
+      auto opened = open_parent(file->path(), base_name(header->parent_name), DiskFormat::kVpc);
+      if (!opened) return opened.error();
+      parent = std::move(*opened);
+    }
+    return vhd::DynamicVhdImage::open(std::move(file), std::move(*header), std::move(parent));
   }
 
   Result<std::unique_ptr<DiskImage>> open_qcow2(std::unique_ptr<HostFile> file, bool with_backing) {
@@ -142,6 +223,7 @@ class ChainOpener {
   bool lock_;
   std::string snapshot_;
   std::set<FileId> seen_;
+  std::size_t images_ = 0;
 };
 
 }  // namespace

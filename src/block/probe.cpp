@@ -9,27 +9,28 @@
 namespace emu {
 namespace {
 
-enum class Kind : u8 { kQcow2, kForeignImage, kArchive, kDocument };
+enum class Kind : u8 { kImage, kForeignImage, kArchive, kDocument };
 
 struct Signature {
   Kind kind;
   u32 offset;
   std::string_view bytes;
   std::string_view name;
-  std::string_view fix;  // a command or a verb phrase
+  std::string_view fix;                   // a command or a verb phrase
+  DiskFormat format = DiskFormat::kAuto;  // of a kImage
 };
 
 using namespace std::string_view_literals;
 
 constexpr auto kSignatures = std::to_array<Signature>({
-    {Kind::kQcow2, 0, "QFI\xfb\0\0\0\2"sv, "qcow2", ""},
-    {Kind::kQcow2, 0, "QFI\xfb\0\0\0\3"sv, "qcow2", ""},
+    {Kind::kImage, 0, "QFI\xfb\0\0\0\2"sv, "qcow2", "", DiskFormat::kQcow2},
+    {Kind::kImage, 0, "QFI\xfb\0\0\0\3"sv, "qcow2", "", DiskFormat::kQcow2},
     {Kind::kForeignImage, 0, "QFI\xfb"sv, "qcow version 1 or a future qcow", ""},
-    {Kind::kForeignImage, 0, "KDMV"sv, "VMware VMDK", ""},
-    {Kind::kForeignImage, 0, "# Disk DescriptorFile"sv, "VMware VMDK", ""},
-    {Kind::kForeignImage, 0x40, "\x7f\x10\xda\xbe"sv, "VirtualBox VDI", ""},
-    {Kind::kForeignImage, 0, "vhdxfile"sv, "Hyper-V VHDX", ""},
-    {Kind::kForeignImage, 0, "conectix"sv, "Virtual PC VHD", ""},
+    {Kind::kImage, 0, "KDMV"sv, "VMware VMDK", "", DiskFormat::kVmdk},
+    {Kind::kImage, 0, "# Disk DescriptorFile"sv, "VMware VMDK", "", DiskFormat::kVmdk},
+    {Kind::kImage, 0x40, "\x7f\x10\xda\xbe"sv, "VirtualBox VDI", "", DiskFormat::kVdi},
+    {Kind::kImage, 0, "vhdxfile"sv, "Hyper-V VHDX", "", DiskFormat::kVhdx},
+    {Kind::kImage, 0, "conectix"sv, "Virtual PC VHD", "", DiskFormat::kVpc},
     {Kind::kForeignImage, 0, "QED\0"sv, "QED", ""},
     {Kind::kForeignImage, 0, "WithoutFreeSpace"sv, "Parallels", ""},
     {Kind::kForeignImage, 0, "WithouFreSpacExt"sv, "Parallels", ""},
@@ -50,6 +51,9 @@ constexpr auto kSignatures = std::to_array<Signature>({
     {Kind::kDocument, 0, "<!DOCTYPE"sv, "web page (was the download an error message?)", ""},
     {Kind::kDocument, 0, "<html"sv, "web page (was the download an error message?)", ""},
 });
+
+constexpr std::array<std::string_view, 7> kFormatNames{"auto", "raw", "qcow2", "vmdk",
+                                                       "vdi",  "vpc", "vhdx"};
 
 const Signature* find_signature(std::span<const u8> head) {
   for (const Signature& s : kSignatures) {
@@ -82,21 +86,17 @@ Error not_an_image(const std::string& path, const Signature& s) {
 }  // namespace
 
 std::string_view format_name(DiskFormat format) {
-  switch (format) {
-    case DiskFormat::kRaw:
-      return "raw";
-    case DiskFormat::kQcow2:
-      return "qcow2";
-    default:
-      return "auto";
-  }
+  return kFormatNames[static_cast<std::size_t>(format)];
 }
 
 Result<DiskFormat> parse_format_name(std::string_view name) {
-  if (name == "raw") return DiskFormat::kRaw;
-  if (name == "qcow2") return DiskFormat::kQcow2;
-  if (name == "auto") return DiskFormat::kAuto;
-  return fail("unknown disk format \"{}\"; known are raw, qcow2 and auto", name);
+  if (name == "vhd") return DiskFormat::kVpc;
+  std::string known;
+  for (std::size_t i = 0; i < kFormatNames.size(); ++i) {
+    if (name == kFormatNames[i]) return static_cast<DiskFormat>(i);
+    known += (i == 0 ? "" : ", ") + std::string(kFormatNames[i]);
+  }
+  return fail("unknown disk format \"{}\"; known are {}", name, known);
 }
 
 std::string_view known_signature(std::span<const u8> head) {
@@ -115,7 +115,7 @@ Result<DiskFormat> probe_format(ByteFile& file) {
   std::vector<u8> head(std::min(size, kProbeBytes));
   EMU_TRY(file.read_flat(0, head));
   if (const Signature* s = find_signature(head)) {
-    if (s->kind == Kind::kQcow2) return DiskFormat::kQcow2;
+    if (s->kind == Kind::kImage) return s->format;
     return not_an_image(file.path(), *s);
   }
   if (size % 512 != 0) {

@@ -10,9 +10,10 @@
 
 namespace emu {
 
-enum class DiskFormat : u8 { kAuto, kRaw, kQcow2 };
+// The names are qemu's: vpc is VHD.
+enum class DiskFormat : u8 { kAuto, kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx };
 
-// "raw", "qcow2" or "auto".
+// "raw", "qcow2", "vmdk", ..., or "auto".
 [[nodiscard]] std::string_view format_name(DiskFormat format);
 // The reverse. Errors: an unknown name, with the known ones.
 [[nodiscard]] Result<DiskFormat> parse_format_name(std::string_view name);
@@ -24,8 +25,9 @@ inline constexpr u64 kProbeBytes = 512;
 // empty string: "qcow2", "VMware VMDK", "xz archive", ...
 [[nodiscard]] std::string_view known_signature(std::span<const u8> head);
 
-// Decides between raw and qcow2. Errors: empty file; another program's image format, an archive or
-// a document (each with the command that converts it); something that cannot be a raw disk.
+// Finds the format by the content; raw is what nothing else claims. Errors: empty file; another
+// program's image format, an archive or a document (each with the command that converts it);
+// something that cannot be a raw disk.
 [[nodiscard]] Result<DiskFormat> probe_format(ByteFile& file);
 
 }  // namespace emu

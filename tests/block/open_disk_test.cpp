@@ -40,7 +40,8 @@ TEST_F(OpenDisk, EachBadFileGetsASentenceWithItsNameAndTheFix) {
   EXPECT_HAS(error_of(file_with("")), "is empty");
   EXPECT_HAS(error_of(file_with("hello")), "not recognized as a disk image");
   EXPECT_HAS(error_of(file_with("\x1f\x8b\x08 packed")), "unpack it first: gunzip");
-  EXPECT_HAS(error_of(file_with("KDMV....")), "VMware VMDK image, which is not supported; convert");
+  EXPECT_HAS(error_of(file_with(std::string("QED\0....", 8))),
+             "QED image, which is not supported; convert");
   EXPECT_HAS(error_of(file_with("QFI\xfb")), "qcow version 1");
   EXPECT_HAS(error_of(""), "no file name");
   ASSERT_EQ(::mkfifo(dir_.file("pipe").c_str(), 0600), 0);
@@ -195,8 +196,8 @@ TEST_F(OpenQcow2, BadBackingFilesAreRefused) {
   EXPECT_HAS(error_of(dir_.file("d1.qcow2")), "its own backing file");
   must_run(in_dir + "qemu-img create -q -u -f qcow2 -b nbd://host/x -F raw d3.qcow2 4M");
   EXPECT_HAS(error_of(dir_.file("d3.qcow2")), "only local files");
-  must_run(in_dir + "qemu-img create -q -u -f qcow2 -b x.vmdk -F vmdk d4.qcow2 4M");
-  EXPECT_HAS(error_of(dir_.file("d4.qcow2")), "format vmdk");
+  must_run(in_dir + "qemu-img create -q -u -f qcow2 -b x.qed -F qed d4.qcow2 4M");
+  EXPECT_HAS(error_of(dir_.file("d4.qcow2")), "format qed");
 }
 
 TEST_F(OpenQcow2, IsDescribedWithItsShareOfTheSpace) {

@@ -125,15 +125,16 @@ Result<int> convert(Words words) {
     return fail("{} has {}, and {} are needed", request->path, size_text((*target)->size_bytes()),
                 size_text(sources->total_bytes));
   CopyOptions options;
-  const u64 cluster_bytes = (*target)->info().cluster_bytes;
-  if (cluster_bytes != 0) options.cluster_bytes = cluster_bytes;
+  const ImageInfo about = (*target)->info();
+  if (about.cluster_bytes != 0) options.cluster_bytes = about.cluster_bytes;
+  const bool compressed = a.has("compressed") || about.is_packed;
   options.sparse_bytes = *sparse;
   options.target_is_zero = (!a.has("no-create") && request->backing_file.empty()) || a.has("zero");
   options.threads = thread_count(a);
   options.skip_backing = !request->backing_file.empty();
   Progress progress(a.has("progress") && !a.has("quiet"), sources->total_bytes);
   for (const auto& source : sources->images) {
-    options.compressed = a.has("compressed") && options.target_offset % options.cluster_bytes == 0;
+    options.compressed = compressed && options.target_offset % options.cluster_bytes == 0;
     EMU_TRY(copy_disk(*source, **target, options, progress));
     options.target_offset += source->size_bytes();
   }
