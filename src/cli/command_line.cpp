@@ -23,8 +23,8 @@ struct Collected {
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
   std::string hd[4], fd[2];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, vnc, screenshot, after, vga, serial, debug_console, monitor, load, parallel,
-      debug_exit;
+  std::string display, vnc, audio, screenshot, after, vga, serial, debug_console, monitor, load,
+      parallel, debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, disks, nics, netdevs, forwards, devices, translator;
   std::string capture;
@@ -157,6 +157,10 @@ void add_host_options(CLI::App& app, Collected& c) {
       ->type_name("WHERE")
       ->group(group);
   add_network_options(app, c, group);
+  app.add_option("--audio", c.audio,
+                 "Where sound goes: auto (SDL beside a window), sdl, wav:FILE, none [auto]")
+      ->type_name("WHERE")
+      ->group(group);
   app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
   app.add_option("--vga", c.vga, "Accepted: std")->group("");
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
@@ -178,7 +182,7 @@ void add_ending_options(CLI::App& app, Collected& c) {
       ->group(group);
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd")
+           "that needs no grab), usb-mouse, usb-kbd; AC97 (a sound card)")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")
@@ -369,6 +373,10 @@ Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
   if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
   config.full_screen = c.full_screen;
+  if (!c.audio.empty()) config.audio = c.audio;
+  const bool is_file = config.audio.starts_with("wav:") && config.audio.size() > 4;
+  if (config.audio != "auto" && config.audio != "none" && config.audio != "sdl" && !is_file)
+    return fail("--audio {}: it is auto, sdl, wav:FILE or none", config.audio);
   if (c.vnc != "none") config.vnc = c.vnc;
   if (!config.vnc.empty()) {
     const auto address = parse_vnc_address(config.vnc);
@@ -482,6 +490,8 @@ std::string print_config(const MachineConfig& config) {
   line("debug-console", char_text(config.debug_console));
   line("monitor", config.monitor);
   line("load", config.load);
+  line("audio", config.audio);
+  if (config.ac97) line("device", "AC97");
   flag("usb", config.usb);
   for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));

@@ -52,6 +52,7 @@ constexpr std::array kOptions = std::to_array<OptionName>({
     {"capture", "", true},
     {"device", "", true},
     {"usb", "", false},
+    {"audio", "", true},
     {"debug-exit", "", true},
     {"no-reboot", "", false},
     {"on-reset", "", true},

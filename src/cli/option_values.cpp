@@ -357,10 +357,18 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
   if (const UsbKind* kind = find_word(kUsbWords, pieces.front().second); kind != nullptr) {
     return add_usb_device(option, pieces, *kind, config);
   }
+  if (pieces.front().second == "AC97" || pieces.front().second == "ac97") {
+    for (const auto& [key, value] : pieces) {
+      if (!key.empty() && key != "id" && key != "audiodev")
+        return fail("{}: AC97 has no property {}", option, key);
+    }
+    config.ac97 = true;
+    return {};
+  }
   if (pieces.front().second != "isa-debug-exit") {
     return fail(
-        "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse "
-        "and usb-kbd (the PC's own devices are always there)",
+        "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse, "
+        "usb-kbd and AC97 (the PC's own devices are always there)",
         option, pieces.front().second);
   }
   config.debug_exit_port = 0x501;

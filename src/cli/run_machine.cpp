@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/banner.h"
 #include "cli/command_line.h"
+#include "cli/host_sound.h"
 #include "cli/host_streams.h"
 #include "cli/img/commands.h"
 #include "machine/machine.h"
@@ -84,12 +85,18 @@ int run(MachineConfig config) {
     print_error(vnc.error().message);
     return kRunError;
   }
+  auto sound = HostSound::open(config);
+  if (!sound) {
+    print_error(sound.error().message);
+    return kRunError;
+  }
   auto streams = HostStreams::open(config);
   if (!streams) {
     print_error(streams.error().message);
     return kRunError;
   }
-  auto machine = Machine::create(config, {(*streams)->serial(), (*streams)->debug_console()});
+  auto machine = Machine::create(
+      config, {(*streams)->serial(), (*streams)->debug_console(), (*sound)->sink()});
   if (!machine) {
     print_error(machine.error().message);
     return kRunError;

@@ -23,6 +23,7 @@ namespace emu {
 struct MachineStreams {
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: the ports are not there
+  AudioSink* audio = nullptr;            // null: nobody listens
 };
 
 // How a machine ended.

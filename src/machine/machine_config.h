@@ -87,6 +87,8 @@ struct MachineConfig {
   std::string vnc;               // a VNC server's address, or empty
   std::string screenshot;        // PNG file, or empty
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
+  std::string audio = "auto";    // "none", "sdl", "wav:FILE"; auto: SDL beside a window
+  bool ac97 = false;             // a sound card
   bool usb = false;              // a USB controller even without devices
   std::vector<UsbKind> usb_devices;
   std::optional<u16> debug_exit_port;

@@ -43,6 +43,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_disk_cards(config);
   pc->add_floppies();
   pc->add_network();
+  pc->add_sound(config);
   pc->add_firmware_interface(config);
   return pc;
 }
@@ -98,6 +99,8 @@ void Pc::add_timers() {
   map_->add_port("pit", 0x40, 4, pit.ports(), kBytes);
   auto& port61 = own(std::make_unique<Port61>(pit, host_.clock));
   map_->add_port("port61", 0x61, 1, port61.ports(), kBytes);
+  pit_ = &pit;
+  port61_ = &port61;
   rtc_ = &own(
       std::make_unique<Mc146818>(IrqLine(hpet, Hpet::kRtcInput), host_.clock, host_.wall_clock));
   map_->add_port("rtc", 0x70, 4, rtc_->ports(), kBytes);

@@ -16,6 +16,7 @@
 #include "devices/chipset/irq_fan_out.h"
 #include "devices/chipset/mc146818.h"
 #include "devices/chipset/piix3.h"
+#include "devices/ports/audio.h"
 #include "devices/ports/character.h"
 #include "devices/ports/display.h"
 #include "devices/ports/input.h"
@@ -29,6 +30,8 @@
 namespace emu {
 
 class AcpiPm;
+class I8254;
+class Port61;
 class InputChoice;
 class I8237Pair;
 class VgaPci;
@@ -52,6 +55,7 @@ struct PcHost {
   VmClock& clock;
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: no port
+  AudioSink* audio = nullptr;            // null: nobody listens
   std::array<PcDrive, kMaxIdeDrives> drives{};
   std::vector<PcDiskCard> disk_cards{};
   std::array<BlockBackend*, kMaxFloppies> floppies{};  // null: no such drive
@@ -95,6 +99,7 @@ class Pc final : private IrqSink {
   void add_serial(const MachineConfig& config);
   [[nodiscard]] Result<void> add_video();
   void add_input();
+  void add_sound(const MachineConfig& config);
   void add_usb(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
@@ -138,6 +143,9 @@ class Pc final : private IrqSink {
   MouseSink* mouse_ = nullptr;
   TabletSink* tablet_ = nullptr;
   std::unique_ptr<InputChoice> input_;
+  NullAudio no_audio_;
+  I8254* pit_ = nullptr;
+  Port61* port61_ = nullptr;
 };
 
 }  // namespace emu

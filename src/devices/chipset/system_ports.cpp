@@ -19,11 +19,18 @@ u64 Port61::read(u64, unsigned) {
 void Port61::write(u64, unsigned, u64 value) {
   control_ = static_cast<u8>(value) & kWritable;
   pit_.set_gate2((control_ & kGate2) != 0);
+  tell_tone();
+}
+
+void Port61::tell_tone() {
+  constexpr u8 kTone = kGate2 | kSpeakerData;
+  if (tone_) tone_((control_ & kTone) == kTone);
 }
 
 void Port61::reset() {
   control_ = 0;
   pit_.set_gate2(false);
+  tell_tone();
 }
 
 void Port61::transfer(StateIo& io) {

@@ -27,6 +27,8 @@ class Port61 final : public Device, public IoHandler {
   void write(u64 offset, unsigned size, u64 value) override;
   // The level at the speaker.
   [[nodiscard]] bool speaker() { return (control_ & kSpeakerData) != 0 && pit_.out2(); }
+  // Hears whether counter 2's tone is led to the speaker, when that changes.
+  void set_tone_listener(std::function<void(bool)> listener) { tone_ = std::move(listener); }
 
   [[nodiscard]] std::string_view name() const override { return "port61"; }
   void reset() override;
@@ -39,9 +41,12 @@ class Port61 final : public Device, public IoHandler {
   static constexpr u8 kRefresh = 0x10;
   static constexpr u8 kOut2 = 0x20;
 
+  void tell_tone();
+
   // wires
   I8254& pit_;
   Clock& clock_;
+  std::function<void(bool)> tone_;
   // state (saved)
   u8 control_ = 0;
 };
