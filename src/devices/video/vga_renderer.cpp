@@ -3,6 +3,7 @@
 #include "devices/video/vga_renderer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace emu {
 
@@ -163,12 +164,17 @@ void VgaRenderer::update_graphics() {
 }
 
 // Fills written_pages_ (indexed by page of video memory), or leaves it empty if there are none.
+// A page counts as written for one more picture: a processor may store without a mark until it has
+// noticed that the page was marked clean, and that store may come after this picture was drawn.
 void VgaRenderer::collect_written_pages(u32 first_byte, u32 bytes) {
   written_pages_.clear();
   const u64 pages = vram_.size_bytes() / kPageBytes;
+  cleaned_pages_.resize(pages);
   const u64 end = std::min((u64{first_byte} + bytes + kPageBytes - 1) / kPageBytes, pages);
   for (u64 page = first_byte / kPageBytes; page < end; ++page) {
-    if (!vram_.ram().test_and_clear_dirty(DirtyClient::kDisplay, page)) continue;
+    const bool written = vram_.ram().test_and_clear_dirty(DirtyClient::kDisplay, page);
+    const bool once_more = std::exchange(cleaned_pages_[page], u8{written}) != 0;
+    if (!written && !once_more) continue;
     if (written_pages_.empty()) written_pages_.resize(pages);
     written_pages_[page] = 1;
   }

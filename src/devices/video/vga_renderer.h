@@ -74,6 +74,7 @@ class VgaRenderer {
   u64 sequence_ = 0;               // counts updates that changed something
   std::vector<u64> row_changed_;   // the sequence at which each row last changed
   std::vector<u8> written_pages_;  // found by the last collect
+  std::vector<u8> cleaned_pages_;  // marked clean by the last collect
   std::vector<Cell> cells_;        // text: rows of columns + 1
   std::vector<u32> row_of_line_;   // text: which row of cells_ a scan line shows
   std::array<u8, 2 * 8192> fonts_{};

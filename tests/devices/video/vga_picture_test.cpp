@@ -343,6 +343,7 @@ TEST(VgaVbe, OnlyRowsOnWrittenPagesAreDrawn) {
   bench.set_vbe_mode(1024, 768, 32);  // a row is a page
   Frame frame;
   bench.vga.render(frame);
+  bench.vga.render(frame);
   EXPECT_FALSE(bench.vga.render(frame));
   bench.poke32(kLfb + 300 * 4096, 0xFFFFFF);
   bench.poke32(kLfb + 305 * 4096, 0xFFFFFF);
@@ -350,6 +351,22 @@ TEST(VgaVbe, OnlyRowsOnWrittenPagesAreDrawn) {
   EXPECT_EQ(frame.changed_top, 300u);
   EXPECT_EQ(frame.changed_bottom, 306u);
   EXPECT_EQ(pixel(frame, 0, 305), kWhite);
+}
+
+// A processor that has not noticed yet that a page was marked clean stores there without a mark.
+TEST(VgaVbe, AStoreJustAfterAPictureIsInTheNext) {
+  constexpr u32 kRow = 4096;
+  VgaBench bench;
+  bench.set_vbe_mode(1024, 768, 32);
+  Frame frame;
+  bench.vga.render(frame);
+  bench.vga.render(frame);
+  bench.poke32(kLfb + 300 * kRow, 0x1);
+  EXPECT_TRUE(bench.vga.render(frame));
+  bench.vram->host()[300 * kRow + 1] = 0xff;
+  EXPECT_TRUE(bench.vga.render(frame));
+  EXPECT_EQ(pixel(frame, 0, 300), 0xff01u);
+  EXPECT_FALSE(bench.vga.render(frame)) << "nothing is drawn when all is quiet";
 }
 
 TEST(VgaVbe, FourK) {
