@@ -22,7 +22,7 @@ constexpr StubCallbacks kCallbacks = {
     [](void* o, const u8* pc) noexcept { cpu_of(o).on_commit(pc); },
     [](void* o, const u8*) noexcept { cpu_of(o).on_commit_part(); },
     [](void* o, const void* call) noexcept {
-      cpu_of(o).on_system(*static_cast<const SystemCall*>(call));
+      return cpu_of(o).on_system(*static_cast<const SystemCall*>(call));
     },
     [](void* o, u32 what, const u8* pc) noexcept { cpu_of(o).on_raise(what, pc); },
     [](void* o) noexcept { cpu_of(o).on_host_fault(); },
@@ -55,8 +55,14 @@ class TcgEngine::RamObserver final : public CodeWriteObserver, public GuestRam::
 };
 
 TcgEngine::TcgEngine(AddressSpace& memory, const Clock& clock, const TcgOptions& options,
-                     std::unique_ptr<TranslationCache> cache, const Stubs& stubs)
-    : memory_(memory), clock_(clock), options_(options), cache_(std::move(cache)), stubs_(stubs) {
+                     std::unique_ptr<TranslationCache> cache, const Stubs& stubs,
+                     std::unique_ptr<PerfMap> perf_map)
+    : memory_(memory),
+      clock_(clock),
+      options_(options),
+      cache_(std::move(cache)),
+      stubs_(stubs),
+      perf_map_(std::move(perf_map)) {
   memory_.add_listener(*this);
 }
 
@@ -93,8 +99,12 @@ unsigned TcgEngine::jump_slot(u32 mode) {
   const std::lock_guard lock(cpus_mutex_);
   if (const auto found = jump_slots_.find(mode); found != jump_slots_.end()) return found->second;
   const auto decoded = __builtin_bit_cast(TranslationMode, mode);
-  // Real-mode code is short-lived: it must not take the slots of the system that follows.
-  if (!decoded.protected_mode || jump_slots_.size() == kJumpCacheSlots) return kJumpCacheSlots;
+  // Real-mode code is short-lived: it must not take the slots of the system that follows. Where the
+  // base of CS may change while nothing else does, RIP does not say what runs.
+  const bool fixed_base = decoded.code64() || (decoded.flat_segments & (1u << kCs)) != 0;
+  if (!decoded.protected_mode || !fixed_base || jump_slots_.size() == kJumpCacheSlots) {
+    return kJumpCacheSlots;
+  }
   const auto slot = static_cast<unsigned>(jump_slots_.size());
   jump_slots_.emplace(mode, slot);
   return slot;
@@ -229,8 +239,16 @@ Result<std::unique_ptr<Accelerator>> create_tcg(AddressSpace& memory, const Cloc
   Result<Stubs> stubs = emit_stubs((*cache)->code(), kCallbacks);
   if (!stubs) return stubs.error();
   (*cache)->keep_from_here();
-  return std::unique_ptr<Accelerator>(
-      std::make_unique<TcgEngine>(memory, clock, options, *std::move(cache), *stubs));
+  std::unique_ptr<PerfMap> perf_map;
+  if (options.perf_map) {
+    Result<std::unique_ptr<PerfMap>> made = PerfMap::create();
+    if (!made) return made.error();
+    perf_map = *std::move(made);
+    const u64 bytes = (*cache)->code().used_bytes();
+    perf_map->add((*cache)->code().next() - bytes, bytes, "emu_stubs");
+  }
+  return std::unique_ptr<Accelerator>(std::make_unique<TcgEngine>(
+      memory, clock, options, *std::move(cache), *stubs, std::move(perf_map)));
 }
 
 }  // namespace emu
