@@ -10,24 +10,35 @@ namespace emu::cli {
 namespace {
 
 // A card's settings among a network's.
-void take_setting(const std::string& key, const std::string& value, NicConfig& nic) {
-  if (key == "model") {
+Result<void> take_setting(const std::string& key, const std::string& value, NicConfig& nic) {
+  if (key == "queues" || key == "mtu") {
+    const bool mtu = key == "mtu";
+    const auto number = parse_number("--nic " + key, value, mtu ? 68 : 1, mtu ? 65535 : 16);
+    if (!number) return number.error();
+    if (mtu) nic.mtu = static_cast<u16>(*number);
+    if (!mtu) nic.queues = static_cast<unsigned>(*number);
+  } else if (key == "packed") {
+    const auto on = parse_switch(key, value);
+    if (!on) return on.error();
+    nic.packed_rings = *on;
+  } else if (key == "model") {
     nic.model = value;
   } else if (key == "mac" || key == "macaddr") {
     nic.mac = value;
   } else if (key != "id") {
     nic.network.values.emplace_back(key, value);
   }
+  return {};
 }
 
-NicConfig parse_nic(const std::string& text) {
+Result<NicConfig> parse_nic(const std::string& text) {
   NicConfig out;
   bool first = true;
   for (const auto& [key, value] : split_key_values(text)) {
     if (first && (key.empty() || key == "type")) {
       out.network.kind = value;
     } else {
-      take_setting(key.empty() ? value : key, key.empty() ? "on" : value, out);
+      EMU_TRY(take_setting(key.empty() ? value : key, key.empty() ? "on" : value, out));
     }
     first = false;
   }
@@ -57,14 +68,18 @@ Result<bool> take_device(const std::string& text, std::vector<std::string>& netd
     if (it == netdevs.end()) {
       return fail("--device {}: there is no unused --netdev with id={}", model, wanted);
     }
-    nic = parse_nic(*it);
+    auto parsed = parse_nic(*it);
+    if (!parsed) return parsed.error();
+    nic = std::move(*parsed);
     netdevs.erase(it);
   }
   nic.model = model;
   for (const auto& [key, value] : pieces) {
     if (key.empty() || key == "netdev" || key == "id" || key == "bus" || key == "addr") continue;
-    if (key != "mac") return fail("--device {}: a network card has no property {}", model, key);
-    nic.mac = value;
+    if (key != "mac" && key != "mtu" && key != "host_mtu" && key != "packed") {
+      return fail("--device {}: a network card has no property {}", model, key);
+    }
+    EMU_TRY(take_setting(key == "host_mtu" ? "mtu" : key, value, nic));
   }
   config.nics.push_back(std::move(nic));
   return true;
@@ -93,7 +108,9 @@ Result<void> interpret_network(NetworkWords& words, MachineConfig& config) {
     if (text == "none") {
       none = true;
     } else {
-      config.nics.push_back(parse_nic(text));
+      auto nic = parse_nic(text);
+      if (!nic) return nic.error();
+      config.nics.push_back(std::move(*nic));
     }
   }
   std::vector<std::string> others;
@@ -124,6 +141,9 @@ std::string nic_text(const NicConfig& nic) {
   std::string out = nic.network.kind;
   if (!nic.model.empty()) out += ",model=" + nic.model;
   if (!nic.mac.empty()) out += ",mac=" + nic.mac;
+  if (nic.queues != 1) out += fmt::format(",queues={}", nic.queues);
+  if (nic.mtu != 0) out += fmt::format(",mtu={}", nic.mtu);
+  if (nic.packed_rings) out += ",packed=on";
   for (const auto& [key, value] : nic.network.values) {
     out += fmt::format(",{}={}", key, escape_commas(value));
   }

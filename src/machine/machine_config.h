@@ -50,8 +50,11 @@ struct CharConfig {
 
 // One network card and the network it is on.
 struct NicConfig {
-  std::string model;  // empty: the default one
-  std::string mac;    // "52:54:00:12:34:56"; empty: made from the machine's name and image
+  std::string model;          // empty: the default one
+  std::string mac;            // "52:54:00:12:34:56"; empty: made from the machine's name and image
+  unsigned queues = 1;        // pairs; virtio-net only
+  u16 mtu = 0;                // told to the driver; virtio-net only; 0: nothing is
+  bool packed_rings = false;  // offered beside split ones; virtio-net only
   NetOptions network;
 
   bool operator==(const NicConfig&) const = default;

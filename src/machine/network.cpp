@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "devices/network/e1000.h"
+#include "devices/network/virtio_net.h"
+#include "devices/virtio/virtio_pci.h"
 #include "net/open_net.h"
 
 namespace emu {
@@ -15,7 +17,8 @@ struct NicModel {
   std::string_view name;
   std::string_view aliases;  // between spaces
 };
-constexpr NicModel kModels[] = {{"e1000", " e1000-82540em "}};
+constexpr NicModel kModels[] = {
+    {"virtio-net", " virtio virtio-net-pci "}, {"e1000", " e1000-82540em "}, {"rtl8139", ""}};
 
 Result<MacAddress> parse_mac(const std::string& text) {
   MacAddress out{};
@@ -113,6 +116,9 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
   std::size_t next = 0;
   for (const NicConfig& nic : config.nics) {
     PcNic built;
+    built.queues = nic.queues;
+    built.mtu = nic.mtu;
+    built.packed_rings = nic.packed_rings;
     built.model = nic.model.empty() ? kDefaultNicModel : find_nic_model(nic.model);
     if (!nic.mac.empty()) {
       built.mac = *parse_mac(nic.mac);
@@ -130,8 +136,14 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
 }
 
 std::unique_ptr<Device> make_nic(const PcNic& nic, std::string name, PciBus& bus, Clock& clock) {
-  const auto device = static_cast<u8>(bus.free_device() << 3);
-  return std::make_unique<E1000>(bus, device, std::move(name), nic.mac, *nic.backend, clock);
+  const u8 devfn = pci::devfn(bus.free_device(), 0);
+  if (nic.model == "e1000") {
+    return std::make_unique<E1000>(bus, devfn, std::move(name), nic.mac, *nic.backend, clock);
+  }
+  auto card = std::make_unique<VirtioNet>(bus.wires().dma, *nic.backend,
+                                          VirtioNet::Options{nic.mac, nic.queues, nic.mtu});
+  card->offer_packed_rings(nic.packed_rings);
+  return std::make_unique<VirtioPci>(bus, devfn, name, std::move(card));
 }
 
 }  // namespace emu

@@ -21,10 +21,15 @@ namespace emu {
 struct PcNic {
   std::string model;
   MacAddress mac{};
+  unsigned queues = 1;
+  u16 mtu = 0;
+  bool packed_rings = false;
   std::shared_ptr<NetBackend> backend;
 };
 
-inline constexpr std::string_view kDefaultNicModel = "e1000";
+// The fastest card, and the only one that kernels made for virtual machines (Debian's cloud kernel)
+// have a driver for. Systems without virtio drivers are given model=e1000.
+inline constexpr std::string_view kDefaultNicModel = "virtio-net";
 
 // Model names as users spell them, for people: "e1000, ...".
 [[nodiscard]] std::string nic_model_names();

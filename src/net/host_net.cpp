@@ -76,7 +76,15 @@ void HostNet::wake() {
 }
 
 void HostNet::incoming(std::span<const u8> frame, const Offload& offload) {
-  if (is_frame_length(frame.size())) inbound_.push(frame, offload);
+  if (!is_frame_length(frame.size())) return;
+  if (offload.finished() || takes_offloads_) {
+    inbound_.push(frame, offload);
+    return;
+  }
+  // Cut now, so that a card with little room takes the pieces one by one.
+  finish(frame, offload, [this](std::span<const u8> piece) {
+    inbound_.push(piece, Offload{.checksum_valid = true});
+  });
 }
 
 void HostNet::take_outgoing() {

@@ -4,6 +4,8 @@
 #include "net/pcapng_capture.h"
 #include "net/shaper.h"
 #include "net/slirp_net.h"
+#include "net/socket_net.h"
+#include "net/tap_net.h"
 
 namespace emu {
 namespace {
@@ -14,11 +16,13 @@ Result<std::unique_ptr<NetBackend>> as_backend(Result<std::unique_ptr<T>> made) 
   return std::unique_ptr<NetBackend>(std::move(*made));
 }
 
-Result<std::unique_ptr<NetBackend>> open_user(const NetOptions& options, std::mutex* lock) {
-  const auto config = UserNetConfig::parse(options);
+// Parses, and opens if there is a lock.
+template <class Config, class Net>
+Result<std::unique_ptr<NetBackend>> open_as(const NetOptions& options, std::mutex* lock) {
+  const auto config = Config::parse(options);
   if (!config) return config.error();
   if (lock == nullptr) return std::unique_ptr<NetBackend>();
-  return as_backend(SlirpNet::create(*config, *lock));
+  return as_backend(Net::create(*config, *lock));
 }
 
 // "rate" and "delay".
@@ -44,9 +48,12 @@ bool is_decoration(std::string_view name) {
 
 // With no lock, only looks at the options.
 Result<std::unique_ptr<NetBackend>> open_or_check(const NetOptions& options, std::mutex* lock) {
-  if (options.kind == "user") return open_user(options, lock);
-  if (options.kind == "null") return std::unique_ptr<NetBackend>(std::make_unique<NullNet>());
-  return fail("there is no network '{}'; user, null and none exist", options.kind);
+  const std::string& kind = options.kind;
+  if (kind == "user") return open_as<UserNetConfig, SlirpNet>(options, lock);
+  if (kind == "tap" || kind == "bridge") return open_as<TapConfig, TapNet>(options, lock);
+  if (kind == "socket") return open_as<SocketConfig, SocketNet>(options, lock);
+  if (kind == "null") return std::unique_ptr<NetBackend>(std::make_unique<NullNet>());
+  return fail("there is no network '{}'; user, tap, bridge, socket, null and none exist", kind);
 }
 
 NetOptions undecorated(NetOptions options) {

@@ -20,6 +20,19 @@ constexpr std::size_t kEthernetMtu = 1500;
 constexpr u16 kLargeSegment = 32160;
 constexpr u16 kSmallestWholeMss = 1420;  // below it, somebody on the way has a smaller MTU
 constexpr u32 kEthernetHeader = 14;
+constexpr std::size_t kMaxSmallMss = 4096;
+
+// The same for both directions of a connection.
+u32 flow_of(std::span<const u8> frame, const FrameLayout& layout) {
+  const std::size_t addresses = layout.ip + (layout.version == 4 ? 12u : 8u);
+  u32 out = 0;
+  for (std::size_t i = addresses; i + 4 <= layout.transport + 4u; i += 4) {
+    out ^= i < layout.transport ? load_le<u32>(&frame[i]) * 0x9e3779b1u : 0u;
+  }
+  const u16 from = load_le<u16>(&frame[layout.transport]);
+  const u16 to = load_le<u16>(&frame[layout.transport + 2u]);
+  return out ^ (u32{from} * 0x85ebca6bu) ^ (u32{to} * 0x85ebca6bu);
+}
 
 i64 now_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
@@ -240,30 +253,52 @@ void SlirpNet::transmit(std::span<u8> frame, const Offload& offload) {
   } else {
     finish_checksum(frame, offload);
   }
-  if (card_takes_offloads()) {
-    // A large MSS makes the library send large segments; frame_from_library() says how to cut them.
-    const FrameLayout layout = layout_of(frame);
-    const std::span<u8> mss = mss_option(frame, layout);
-    if (!mss.empty() && load_be<u16>(mss.data()) >= kSmallestWholeMss) {
-      patch_checksum(&frame[layout.transport + 16u], load_be<u16>(mss.data()), kLargeSegment);
-      store_be(mss.data(), kLargeSegment);
-    }
-  }
+  note_mss(frame);
   slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
+}
+
+// The library sends segments as large as its own MTU, whatever MSS a connecting guest asked for
+// (and as large as it asked for where the guest was connected to). So it is told of a large one,
+// and segment_bytes() says how the frames are to be cut.
+void SlirpNet::note_mss(std::span<u8> frame) {
+  const FrameLayout layout = layout_of(frame);
+  const std::span<u8> option = mss_option(frame, layout);
+  if (option.empty()) return;
+  const u16 mss = load_be<u16>(option.data());
+  if (mss < kSmallestWholeMss) {
+    if (small_mss_.size() >= kMaxSmallMss) small_mss_.clear();
+    small_mss_[flow_of(frame, layout)] = mss;
+  } else {
+    small_mss_.erase(flow_of(frame, layout));
+  }
+  if (mss >= kLargeSegment) return;
+  patch_checksum(&frame[layout.transport + 16u], mss, kLargeSegment);
+  store_be(option.data(), kLargeSegment);
+}
+
+u16 SlirpNet::segment_bytes(std::span<const u8> frame, const FrameLayout& layout) const {
+  const auto whole = static_cast<u16>(kEthernetMtu + kEthernetHeader - layout.payload);
+  if (small_mss_.empty()) return whole;
+  const auto it = small_mss_.find(flow_of(frame, layout));
+  return it == small_mss_.end() ? whole : std::clamp(it->second, u16{64}, whole);
 }
 
 void SlirpNet::frame_from_library(std::span<const u8> frame) {
   Offload offload;
   offload.checksum_valid = true;
-  if (frame.size() <= kEthernetMtu + kEthernetHeader) return incoming(frame, offload);
+  const bool fits = frame.size() <= kEthernetMtu + kEthernetHeader;
+  if (fits && small_mss_.empty()) return incoming(frame, offload);
   const FrameLayout layout = layout_of(frame);
+  if (fits && (!layout.is_tcp() || frame.size() - layout.payload <= segment_bytes(frame, layout))) {
+    return incoming(frame, offload);
+  }
   if (!layout.is_tcp()) {
     fragment(frame, kEthernetMtu, [&](std::span<const u8> piece) { incoming(piece, Offload{}); });
     return;
   }
   offload.segments = layout.version == 4 ? Offload::Segments::kTcp4 : Offload::Segments::kTcp6;
   offload.header_bytes = layout.payload;
-  offload.segment_bytes = static_cast<u16>(kEthernetMtu + kEthernetHeader - layout.payload);
+  offload.segment_bytes = segment_bytes(frame, layout);
   offload.checksum_start = layout.transport;
   offload.checksum_offset = 16;
   incoming(frame, offload);

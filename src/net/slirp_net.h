@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <slirp/libslirp.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "base/result.h"
 #include "net/host_net.h"
 #include "net/net_options.h"
+#include "net/offload.h"
 
 namespace emu {
 
@@ -59,10 +61,13 @@ class SlirpNet final : public HostNet {
   void after_poll(std::span<const pollfd> descriptors) override;
   void transmit(std::span<u8> frame, const Offload& offload) override;
   void frame_from_library(std::span<const u8> frame);
+  void note_mss(std::span<u8> frame);
+  [[nodiscard]] u16 segment_bytes(std::span<const u8> frame, const FrameLayout& layout) const;
   static const SlirpCb& callbacks();
 
   Slirp* slirp_ = nullptr;
   std::vector<RouterTimer*> timers_;  // owned by the library
+  std::map<u32, u16> small_mss_;      // of connections over something narrower than Ethernet
   // during one poll
   std::vector<pollfd>* filling_ = nullptr;
   std::span<const pollfd> polled_;

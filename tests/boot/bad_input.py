@@ -111,6 +111,32 @@ def test_port_of_a_foreign_address(folder):
     refuses(["-p", "192.0.2.1:8080:80", qcow2(folder)], 1, "192.0.2.1", "no such address")
 
 
+def test_networks_the_host_refuses(folder):
+    disk = qcow2(folder)
+    refuses(["--nic", "socket,connect=unix:/nonexistent", disk], 1, "/nonexistent", "listen=")
+    refuses(["--nic", "socket,listen=192.0.2.1:5000", disk], 1, "192.0.2.1:5000")
+    refuses(["--nic", "bridge,helper=/nonexistent", disk], 1, "/nonexistent", "apt install")
+    refuses(["--nic", "tap,ifname=much-too-long-a-name", disk], 2, "much-too-long-a-name")
+    refuses(["--nic", "socket,mcast=10.0.0.1:1", disk], 2, "multicast")
+
+
+def test_tap_without_rights(folder):
+    """As nobody, or in a user namespace that owns no network."""
+    if os.geteuid() != 0:
+        arguments = []
+    elif subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true"],
+                        capture_output=True).returncode == 0:
+        folder.chmod(0o755)
+        arguments = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    else:
+        print("tap_without_rights: skipped, cannot give up root's rights")
+        sys.exit(77)
+    done = subprocess.run([*arguments, *EMULATOR, *QUIET, "--nic", "tap,ifname=emutap9", "-kernel",
+                           "/boot/memtest86+x64.bin"], capture_output=True, timeout=SECONDS, text=True)
+    assert done.returncode == 1, f"status {done.returncode}: {done.stderr}"
+    assert "sudo ip tuntap add dev emutap9" in done.stderr or "/dev/net/tun" in done.stderr, done.stderr
+
+
 def test_capture_cannot_be_written(folder):
     refuses(["--capture", folder / "none" / "packets", qcow2(folder)], 1, "--capture", "none/packets")
 

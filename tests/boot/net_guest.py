@@ -60,6 +60,8 @@ def user(kernel, modules, card, extra=""):
 
 
 CASES = {
+    "user_virtio": user("cloud", "virtio_net,virtio_pci", "virtio-net"),
+    "user_virtio_packed": user("amd64", "virtio_net,virtio_pci", "virtio-net", ",packed=on,queues=2,mtu=9000"),
     "user_e1000": user("amd64", "e1000", "e1000"),
     "user_restricted": {"kernel": "amd64", "modules": "e1000", "net": "user,model=e1000,restrict=on",
                         "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "forward": False},

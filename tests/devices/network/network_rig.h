@@ -7,6 +7,7 @@
 #include "base/bits.h"
 #include "base/vm_time.h"
 #include "devices/pci/pci_rig.h"
+#include "devices/pci/pci_spec.h"
 #include "memory/guest_ram.h"
 #include "net/memory_net.h"
 
