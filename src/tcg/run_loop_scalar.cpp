@@ -348,6 +348,42 @@ void TcgCpu::take_interrupts() noexcept {
   }
 }
 
+// What a return with no call before it does.
+void TcgCpu::set_return_stack_end() noexcept {
+  const unsigned slot = mode_.single_step ? kJumpCacheSlots : jump_slot_;
+  store_le(reinterpret_cast<u8*>(frame_->return_stack_top),
+           reinterpret_cast<u64>(engine_.stubs().return_underflow[slot]));
+}
+
+// The code of cpu.rip after an instruction that changed it or the mode, if nothing else has to be
+// done first; null: the run loop finds out what.
+const u8* TcgCpu::continue_inside() noexcept {
+  const CpuState& s = frame_->cpu;
+  if (!engine_.options().stay_inside || mode_.single_step ||
+      requests_.load(std::memory_order_seq_cst) != 0 || interrupt_line() || s.interrupt_shadow ||
+      s.nmi_pending || s.smi_pending || s.activity != Activity::kRunning) {
+    return nullptr;
+  }
+  compute_mode();
+  if (mode_.single_step) return nullptr;
+  find_jump_slot();
+  const u8* code = nullptr;
+  const u64 index = s.rip & kJumpIndexMask;
+  if (mode_.code64() && jump_slot_ < kJumpCacheSlots && index != 0) {
+    const JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
+    if (slot.negated_rip[index] + s.rip == 0) code = slot.code[index];
+  }
+  if (code == nullptr) {
+    const TranslatedBlock* block = lookup_block();
+    if (block == nullptr) return nullptr;
+    cache_jump(*block);
+    code = block->code;
+  }
+  set_return_stack_end();
+  if (vectors_saved_) restore_vectors();
+  return code;
+}
+
 // Runs `block` (and whatever it is linked to) with single-step and breakpoint bookkeeping.
 void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   CpuState& s = frame_->cpu;
@@ -363,9 +399,7 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   }
   delivered_ = false;
   find_jump_slot();
-  store_le(
-      reinterpret_cast<u8*>(frame_->return_stack_top),
-      reinterpret_cast<u64>(engine_.stubs().return_underflow[step ? kJumpCacheSlots : jump_slot_]));
+  set_return_stack_end();
   restore_vectors();
   const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
   ++counters_.leaves[static_cast<u32>(reason)];
@@ -450,7 +484,7 @@ void TcgCpu::apply_effects() noexcept {
   }
 }
 
-void TcgCpu::on_system(const SystemCall& call) noexcept {
+const u8* TcgCpu::on_system(const SystemCall& call) noexcept {
   ++counters_.system_calls;
   ++counters_.system[call.mnemonic & (kMnemonics - 1)];
   CpuState& s = frame_->cpu;
@@ -462,16 +496,18 @@ void TcgCpu::on_system(const SystemCall& call) noexcept {
   if (core_.effects != 0) apply_effects();
   if (frame_->leave_reason != 0) {
     mode_stale_ = true;
-    return;
+    return nullptr;
   }
   if (call.ends_block || transferred_ || engine_.invalidation_count() != invalidations ||
       (requests_.load(std::memory_order_relaxed) & kRequestFlush) != 0) {
     if (!transferred_) s.rip = next_rip_;
     mode_stale_ = true;
-    leave();
-    return;
+    const u8* code = continue_inside();
+    if (code == nullptr) leave();
+    return code;
   }
   if (vectors_saved_) restore_vectors();
+  return nullptr;
 }
 
 void TcgCpu::on_raise(u32 what, const u8* return_address) noexcept {

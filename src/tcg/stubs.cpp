@@ -190,10 +190,20 @@ void StubEmitter::emit_call_system() {
   to_host_stack();
   call(reinterpret_cast<const void*>(callbacks_.call_system));
   leave_if_asked();
+  Label elsewhere = a_.newLabel();
+  a_.test(x86::rax, x86::rax);
+  a_.jnz(elsewhere);
   to_return_stack();
   load_flags();
   reload(true);
   a_.ret();
+
+  a_.bind(elsewhere);
+  a_.mov(x86::gpq(kT0), x86::rax);
+  a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_top)));
+  load_flags();
+  reload(true);
+  a_.jmp(x86::gpq(kT0));
 }
 
 void StubEmitter::emit_faults() {

@@ -27,7 +27,8 @@ struct StubCallbacks {
                      u64* needs_commit) noexcept;
   void (*commit_write)(void* owner, const u8* return_address) noexcept;
   void (*commit_part)(void* owner, const u8* return_address) noexcept;  // never leaves
-  void (*call_system)(void* owner, const void* system_call) noexcept;
+  // Returns where in the code to go on, with the return stack emptied; null: after the call.
+  const u8* (*call_system)(void* owner, const void* system_call) noexcept;
   void (*raise)(void* owner, u32 what, const u8* return_address) noexcept;
   void (*host_fault)(void* owner) noexcept;
 };

@@ -141,7 +141,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 on_slow_access(u64 linear, u32 info, const u8* return_address, u64* needs_commit) noexcept;
   void on_commit(const u8* return_address) noexcept;
   void on_commit_part() noexcept;
-  void on_system(const SystemCall& call) noexcept;
+  // Where in generated code to go on; null: after the instruction, or leave_reason is set.
+  const u8* on_system(const SystemCall& call) noexcept;
   void on_raise(u32 what, const u8* return_address) noexcept;
   void on_host_fault() noexcept;
   // Called in the signal handler: where to continue for a fault at `pc`, or nullptr if the PC is
@@ -186,6 +187,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] Service stop_for(Service service) noexcept;
   void rearm_polls() noexcept;
   void run_block(const TranslatedBlock& block) noexcept;
+  void set_return_stack_end() noexcept;
+  const u8* continue_inside() noexcept;
   bool fill_exec(u64 linear, unsigned index) noexcept;
   void cache_jump(const TranslatedBlock& block) noexcept;
   void find_jump_slot() noexcept;

@@ -22,7 +22,7 @@ constexpr StubCallbacks kCallbacks = {
     [](void* o, const u8* pc) noexcept { cpu_of(o).on_commit(pc); },
     [](void* o, const u8*) noexcept { cpu_of(o).on_commit_part(); },
     [](void* o, const void* call) noexcept {
-      cpu_of(o).on_system(*static_cast<const SystemCall*>(call));
+      return cpu_of(o).on_system(*static_cast<const SystemCall*>(call));
     },
     [](void* o, u32 what, const u8* pc) noexcept { cpu_of(o).on_raise(what, pc); },
     [](void* o) noexcept { cpu_of(o).on_host_fault(); },
@@ -93,8 +93,12 @@ unsigned TcgEngine::jump_slot(u32 mode) {
   const std::lock_guard lock(cpus_mutex_);
   if (const auto found = jump_slots_.find(mode); found != jump_slots_.end()) return found->second;
   const auto decoded = __builtin_bit_cast(TranslationMode, mode);
-  // Real-mode code is short-lived: it must not take the slots of the system that follows.
-  if (!decoded.protected_mode || jump_slots_.size() == kJumpCacheSlots) return kJumpCacheSlots;
+  // Real-mode code is short-lived: it must not take the slots of the system that follows. Where the
+  // base of CS may change while nothing else does, RIP does not say what runs.
+  const bool fixed_base = decoded.code64() || (decoded.flat_segments & (1u << kCs)) != 0;
+  if (!decoded.protected_mode || !fixed_base || jump_slots_.size() == kJumpCacheSlots) {
+    return kJumpCacheSlots;
+  }
   const auto slot = static_cast<unsigned>(jump_slots_.size());
   jump_slots_.emplace(mode, slot);
   return slot;

@@ -16,6 +16,7 @@ struct TcgOptions {
   bool pair_returns = true;     // guest calls and returns use the host's return prediction
   bool share_checks = true;     // one check for several accesses
   bool dead_flags = true;       // skip saving flags that nobody reads
+  bool stay_inside = true;      // system instructions that change the mode go on in generated code
   bool park_pages = true;       // pages that are written more than run cost little to write
   bool live_immediates = true;  // constants that the guest keeps patching are read when used
   bool one_instruction_blocks = false;
