@@ -69,13 +69,14 @@ constexpr std::array<std::pair<std::string_view, DriveInterface>, 2> kInterfaceW
     {"virtio", DriveInterface::kVirtio},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 10> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 11> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
     {"dead-flags", &TcgOptions::dead_flags},
     {"pair-returns", &TcgOptions::pair_returns},
     {"one-insn", &TcgOptions::one_instruction_blocks},
+    {"decode-cache", &TcgOptions::decode_cache},
     {"stay-inside", &TcgOptions::stay_inside},
     {"park-pages", &TcgOptions::park_pages},
     {"live-immediates", &TcgOptions::live_immediates},

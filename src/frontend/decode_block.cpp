@@ -10,6 +10,7 @@
 #include "cpu/cpu_state.h"
 #include "cpu/fault.h"
 #include "frontend/classify.h"
+#include "frontend/decode_cache.h"
 
 namespace emu {
 namespace {
@@ -80,7 +81,9 @@ void make_fault(GuestInstruction& g, u8 vector, u8 length) {
 enum class Step : u8 { kDecoded, kNeedsMore };
 
 // Decodes from `available` bytes already copied to g.bytes.
-Step decode_one(GuestInstruction& g, TranslationMode mode, std::size_t available) {
+Step decode_one(GuestInstruction& g, TranslationMode mode, std::size_t available,
+                DecodeCache* cache) {
+  if (cache != nullptr && cache->find(g, mode, available)) return Step::kDecoded;
   const ZydisDecoder& decoder = decoder_for(mode);
   ZydisDecoderContext context;
   ZyanStatus status =
@@ -92,6 +95,7 @@ Step decode_one(GuestInstruction& g, TranslationMode mode, std::size_t available
   if (ZYAN_SUCCESS(status)) {
     g.length = g.info.length;
     classify(g, mode);
+    if (cache != nullptr) cache->add(g, mode);
     return Step::kDecoded;
   }
   if (status == ZYDIS_STATUS_NO_MORE_DATA && available < kMaxLength) return Step::kNeedsMore;
@@ -104,8 +108,8 @@ Step decode_one(GuestInstruction& g, TranslationMode mode, std::size_t available
 class BlockDecoder {
  public:
   BlockDecoder(const FetchWindow& window, TranslationMode mode, const DecodeLimits& limits,
-               GuestBlock& block)
-      : window_(window), mode_(mode), limits_(limits), block_(block) {}
+               GuestBlock& block, DecodeCache* cache)
+      : window_(window), mode_(mode), limits_(limits), block_(block), cache_(cache) {}
 
   DecodeStatus run() {
     const unsigned maximum = mode_.single_step != 0 ? 1 : std::max(limits_.max_instructions, 1u);
@@ -137,12 +141,13 @@ class BlockDecoder {
     }
     const std::size_t here = std::min<std::size_t>(window_.page.size() - offset_, kMaxLength);
     std::memcpy(g.bytes, window_.page.data() + offset_, here);
-    if (decode_one(g, mode_, here) == Step::kNeedsMore) {
+    if (decode_one(g, mode_, here, cache_) == Step::kNeedsMore) {
       if (count_ != 0) return Outcome::kEnd;
       if (window_.next_page.empty()) return Outcome::kNeedsNextPage;
       const std::size_t more = std::min<std::size_t>(window_.next_page.size(), kMaxLength - here);
       std::memcpy(g.bytes + here, window_.next_page.data(), more);
-      if (decode_one(g, mode_, here + more) == Step::kNeedsMore) make_fault(g, kVectorGp, 1);
+      if (decode_one(g, mode_, here + more, cache_) == Step::kNeedsMore)
+        make_fault(g, kVectorGp, 1);
       block_.crosses_page = g.length > here;
     }
     if (g.rip + g.length - 1 > limits_.cs_limit) {
@@ -171,6 +176,7 @@ class BlockDecoder {
   TranslationMode mode_;
   const DecodeLimits& limits_;
   GuestBlock& block_;
+  DecodeCache* cache_;
   std::size_t offset_ = 0;
   std::size_t count_ = 0;
 };
@@ -178,13 +184,13 @@ class BlockDecoder {
 }  // namespace
 
 DecodeStatus decode_block(const FetchWindow& window, u64 rip, TranslationMode mode,
-                          const DecodeLimits& limits, GuestBlock& block) {
+                          const DecodeLimits& limits, GuestBlock& block, DecodeCache* cache) {
   block.instructions.reserve(limits.max_instructions);  // entries are large
   block.mode = mode;
   block.rip = rip;
   block.crosses_page = false;
   block.length_bytes = 0;
-  return BlockDecoder(window, mode, limits, block).run();
+  return BlockDecoder(window, mode, limits, block, cache).run();
 }
 
 }  // namespace emu

@@ -26,10 +26,14 @@ struct DecodeLimits {
   u64 cs_limit = ~u64{0};  // last valid offset in CS; an instruction beyond it ends the block
 };
 
+class DecodeCache;
+
 // Decodes a block at `rip` in `mode` into `block` (cleared first): classification, then backward
 // liveness of the status flags. At a block's end all flags count as live, except after what is
-// known of direct successors in the same window. Never fails otherwise; needs no locks.
+// known of direct successors in the same window. Never fails otherwise; needs no locks. `cache`
+// remembers instructions between calls; null: none.
 [[nodiscard]] DecodeStatus decode_block(const FetchWindow& window, u64 rip, TranslationMode mode,
-                                        const DecodeLimits& limits, GuestBlock& block);
+                                        const DecodeLimits& limits, GuestBlock& block,
+                                        DecodeCache* cache = nullptr);
 
 }  // namespace emu

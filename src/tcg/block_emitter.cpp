@@ -131,6 +131,7 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
     exit_direct(block.next_rip);
   }
   emit_cold_parts();
+  as_.finish();
 }
 
 class BlockEmitter::Impl {

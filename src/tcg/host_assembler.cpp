@@ -16,6 +16,13 @@ constexpr bool fits8(i64 value) {
 
 }  // namespace
 
+void HostAssembler::grow(std::size_t more) {
+  const std::size_t used = offset();
+  buffer_.resize(2 * buffer_.size() + more);
+  at_ = buffer_.data() + used;
+  limit_ = buffer_.data() + buffer_.size();
+}
+
 void HostAssembler::modrm_memory(u8 reg, const HostMem& m) {
   const u8 r = static_cast<u8>((reg & 7) << 3);
   const u8 index = m.index == kNoRegister ? 4 : static_cast<u8>(m.index & 7);
@@ -59,9 +66,10 @@ void HostAssembler::op_register(Opcode op, u8 reg, u8 rm, unsigned size, bool by
 }
 
 void HostAssembler::repeat(u32 from, u32 to) {
-  const std::size_t start = code_->size();
-  code_->resize(start + (to - from));
-  std::memcpy(code_->data() + start, code_->data() + from, to - from);
+  const std::size_t count = to - from;
+  if (limit_ - at_ < static_cast<std::ptrdiff_t>(count)) grow(count);
+  std::memcpy(at_, buffer_.data() + from, count);
+  at_ += count;
 }
 
 void HostAssembler::mov(u8 to, u8 from, unsigned size) {
@@ -296,13 +304,13 @@ u32 HostAssembler::jmp_short() {
 
 void HostAssembler::patch(u32 at) {
   const u32 relative = offset() - (at + 4);
-  std::memcpy(code_->data() + at, &relative, 4);
+  std::memcpy(buffer_.data() + at, &relative, 4);
 }
 
 void HostAssembler::patch_short(u32 at) {
   const u32 relative = offset() - (at + 1);
   EMU_CHECK(relative <= 127);
-  (*code_)[at] = static_cast<u8>(relative);
+  buffer_[at] = static_cast<u8>(relative);
 }
 
 void HostAssembler::jmp_back(u32 target_offset) {

@@ -43,19 +43,28 @@ enum Condition : u8 { kCcO, kCcNo, kCcB, kCcNb, kCcZ, kCcNz, kCcBe, kCcNbe };
 
 class HostAssembler {
  public:
-  // Code is made for execution at `address`; the buffer is kept between blocks.
+  HostAssembler() = default;
+  HostAssembler(const HostAssembler&) = delete;
+  HostAssembler& operator=(const HostAssembler&) = delete;
+
+  // Code is made for execution at `address`; finish() puts it into `code`.
   void reset(std::vector<u8>& code, u64 address) {
     code_ = &code;
     address_ = address;
+    at_ = buffer_.data();
   }
-  [[nodiscard]] u32 offset() const { return static_cast<u32>(code_->size()); }
-  [[nodiscard]] std::vector<u8>& code() { return *code_; }
+  void finish() { code_->assign(buffer_.data(), at_); }
+  [[nodiscard]] u32 offset() const { return static_cast<u32>(at_ - buffer_.data()); }
 
   // Raw bytes.
-  void byte(u8 value) { code_->push_back(value); }
+  void byte(u8 value) {
+    if (at_ >= limit_) grow(1);
+    *at_++ = value;
+  }
   void bytes(const void* data, std::size_t count) {
-    const u8* p = static_cast<const u8*>(data);
-    code_->insert(code_->end(), p, p + count);
+    if (limit_ - at_ < static_cast<std::ptrdiff_t>(count)) grow(count);
+    std::memcpy(at_, data, count);
+    at_ += count;
   }
   void word(u16 value) { bytes(&value, sizeof value); }
   void dword(u32 value) { bytes(&value, sizeof value); }
@@ -149,8 +158,13 @@ class HostAssembler {
   void bmi(u8 pp, u8 opcode, u8 reg, u8 vvvv, u8 rm, unsigned size);
   void relative32(const u8* target);
 
+  void grow(std::size_t more);
+
   std::vector<u8>* code_ = nullptr;
   u64 address_ = 0;
+  std::vector<u8> buffer_ = std::vector<u8>(16 * kKiB);  // kept between blocks
+  u8* at_ = buffer_.data();
+  u8* limit_ = at_ + buffer_.size();
 };
 
 }  // namespace emu

@@ -21,6 +21,7 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       core_{frame_->cpu, *this, config.cpuid->features()},
       emit_table_(engine.stubs().table),
       emitter_(std::make_unique<BlockEmitter>(emit_table_, engine.options())),
+      decode_cache_(engine.options().decode_cache ? std::make_unique<DecodeCache>() : nullptr),
       xsave_mask_(host_vector_components()),
       tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
       fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
@@ -245,12 +246,20 @@ void TcgCpu::translate() {
     }
     FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
     ExecInfo second{};
+<<<<<<< HEAD
     if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) ==
+=======
+    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_, decode_cache_.get()) ==
+>>>>>>> ad41a6c (Translation: a cache of decoded forms, and host code written through a cursor)
         DecodeStatus::kNeedsNextPage) {
       if (!fetch_next_page(((linear | (kPageBytes - 1)) + 1) & linear_mask, second)) return;
       engine_.protect_page(*this, *second.ram, second.ram_page);
       window.next_page = {second.host, kPageBytes};
+<<<<<<< HEAD
       if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) !=
+=======
+      if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_, decode_cache_.get()) !=
+>>>>>>> ad41a6c (Translation: a cache of decoded forms, and host code written through a cursor)
           DecodeStatus::kOk) {
         return translate_uncached();
       }

@@ -14,6 +14,7 @@
 #include "cpu/cpu_core.h"
 #include "cpu/cpuid_model.h"
 #include "cpu/page_walk.h"
+#include "frontend/decode_cache.h"
 #include "tcg/block_emitter.h"
 #include "tcg/frame.h"
 #include "tcg/stubs.h"
@@ -245,6 +246,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   StubTable emit_table_;
   std::unique_ptr<BlockEmitter> emitter_;
   GuestBlock guest_block_;
+  std::unique_ptr<DecodeCache> decode_cache_;
   EmittedBlock emitted_;
   CpuBus* bus_ = nullptr;
   std::shared_ptr<const FlatView> view_;

@@ -259,6 +259,7 @@ void Host::make_stubs() {
   as.mov_imm(kT2, 0x5555);
   raw({0xc3});
   stubs_[2].slow_access = finish(14, -1);  // a page fault
+  as.finish();
   std::memcpy(pointer_at<void*>(kStubs), code.data(), code.size());
   EMU_CHECK(code.size() < kPageBytes);
 }
