@@ -22,7 +22,7 @@ class CodeCache {
   // Copies `bytes` to next() and moves it on. The caller has checked free_bytes().
   const u8* append(const u8* bytes, u64 length_bytes);
   // Everything from `keep_bytes` on becomes free again. Nothing may execute there.
-  void truncate(u64 keep_bytes) { used_ = keep_bytes; }
+  void truncate(u64 keep_bytes) { used_ = released_at_ = keep_bytes; }
   // Atomically replaces 4 bytes inside one 64-byte line at execution address `at`.
   void patch32(const u8* at, u32 value) const;
   [[nodiscard]] bool contains(const void* p) const {
@@ -36,7 +36,10 @@ class CodeCache {
   Mapping write_;
   Mapping execute_;
   u64 size_bytes_ = 0;
+  void release_written();
+
   u64 used_ = 0;
+  u64 released_at_ = 0;  // used_ when the writable view was last unmapped from memory
 };
 
 }  // namespace emu

@@ -10,6 +10,11 @@
 #include "tcg/code_cache.h"
 
 namespace emu {
+namespace {
+
+constexpr u64 kReleaseBytes = 2 * kMiB;
+
+}  // namespace
 
 Result<CodeCache> CodeCache::create(u64 size_bytes) {
   size_bytes = align_up(size_bytes, kPageBytes);
@@ -39,7 +44,16 @@ const u8* CodeCache::append(const u8* bytes, u64 length_bytes) {
   const u8* at = execute_.data() + used_;
   used_ = align_up(used_ + length_bytes, 64);
   if (used_ > size_bytes_) used_ = size_bytes_;
+  if (used_ - released_at_ >= kReleaseBytes) release_written();
   return at;
+}
+
+// Pages of the writable view count a second time as this process's memory, and are rarely needed
+// again.
+void CodeCache::release_written() {
+  // SAFETY: of a shared mapping this drops page table entries only; the memfd keeps the contents.
+  (void)::madvise(write_.data(), align_up(used_, kPageBytes), MADV_DONTNEED);
+  released_at_ = used_;
 }
 
 void CodeCache::patch32(const u8* at, u32 value) const {

@@ -364,6 +364,7 @@ const u8* TcgCpu::continue_inside() noexcept {
       s.nmi_pending || s.smi_pending || s.activity != Activity::kRunning) {
     return nullptr;
   }
+  wants_unshared_ = false;
   compute_mode();
   if (mode_.single_step) return nullptr;
   find_jump_slot();

@@ -138,10 +138,13 @@ std::string TcgCpu::counters() const {
   const Counters& c = counters_;
   const TranslationCache::Counters& t = engine_.cache().counters();
   std::string text = fmt::format(
-      "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left {}\ntranslations {}\n"
-      "links {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes {}\ntlb_fills "
+      "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left "
+      "{}\ntranslations {}\n"
+      "links {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes "
+      "{}\ntlb_fills "
       "{}\nslow_accesses {}\n"
-      "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts {}\ntlb_flushes {}\n"
+      "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts "
+      "{}\ntlb_flushes {}\n"
       "uncached {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
       t.links.load(), t.invalidations.load(), t.parked.load(), t.unparked.load(), t.clears.load(),
@@ -206,7 +209,8 @@ bool TcgCpu::serve_requests(StopReason& reason) {
   }
   if (host_memory_failed_) {
     reason = {StopReason::Kind::kError,
-              "the host could not provide guest memory: free some, or give the guest less (-m)"};
+              "the host could not provide guest memory: free some, or give the "
+              "guest less (-m)"};
     return true;
   }
   if ((requests & kRequestKick) == 0) return false;
@@ -236,7 +240,8 @@ void TcgCpu::translate() {
                                 ? 1
                                 : engine_.options().max_block_instructions;
   limits.cs_limit = mode_.code64() ? ~u64{0} : frame_->cpu.segments[kCs].limit;
-  // Again if another processor changed the bytes meanwhile; if it keeps doing so, from a copy.
+  // Again if another processor changed the bytes meanwhile; if it keeps doing
+  // so, from a copy.
   for (unsigned attempt = 0; attempt < 16; ++attempt) {
     engine_.protect_page(*this, *first.ram, first.ram_page);
     if (unpark_page(first.host)) {
@@ -246,21 +251,13 @@ void TcgCpu::translate() {
     }
     FetchWindow window{{first.host + offset, kPageBytes - offset}, {}};
     ExecInfo second{};
-<<<<<<< HEAD
-    if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) ==
-=======
-    if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_, decode_cache_.get()) ==
->>>>>>> ad41a6c (Translation: a cache of decoded forms, and host code written through a cursor)
-        DecodeStatus::kNeedsNextPage) {
+    if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_,
+                     decode_cache_.get()) == DecodeStatus::kNeedsNextPage) {
       if (!fetch_next_page(((linear | (kPageBytes - 1)) + 1) & linear_mask, second)) return;
       engine_.protect_page(*this, *second.ram, second.ram_page);
       window.next_page = {second.host, kPageBytes};
-<<<<<<< HEAD
-      if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_) !=
-=======
-      if (decode_block(window, frame_->cpu.rip, mode_, limits, guest_block_, decode_cache_.get()) !=
->>>>>>> ad41a6c (Translation: a cache of decoded forms, and host code written through a cursor)
-          DecodeStatus::kOk) {
+      if (decode_block(window, frame_->cpu.rip, block_mode(), limits, guest_block_,
+                       decode_cache_.get()) != DecodeStatus::kOk) {
         return translate_uncached();
       }
     }
@@ -273,8 +270,8 @@ void TcgCpu::translate() {
   translate_uncached();
 }
 
-// The page is executed again: what was translated from it is back unless it changed. Pages that
-// come back are parked less eagerly.
+// The page is executed again: what was translated from it is back unless it
+// changed. Pages that come back are parked less eagerly.
 bool TcgCpu::unpark_page(const u8* host_page) {
   const std::lock_guard lock(engine_.cache().mutex());
   if (!engine_.cache().unpark(host_page)) return false;
@@ -301,8 +298,8 @@ bool TcgCpu::fetch_next_page(u64 next, ExecInfo& second) {
   return false;
 }
 
-// Whether guest memory still holds the bytes that guest_block_ was decoded from: `first` has `room`
-// of them, the rest are at `second`.
+// Whether guest memory still holds the bytes that guest_block_ was decoded
+// from: `first` has `room` of them, the rest are at `second`.
 bool TcgCpu::bytes_are_current(const u8* first, u64 room, const u8* second) const {
   u64 at = 0;
   for (const GuestInstruction& g : guest_block_.instructions) {
@@ -315,7 +312,8 @@ bool TcgCpu::bytes_are_current(const u8* first, u64 room, const u8* second) cons
   return true;
 }
 
-// Null if the guest's bytes changed since they were decoded, or nothing watches them any more.
+// Null if the guest's bytes changed since they were decoded, or nothing watches
+// them any more.
 TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
                                       const TranslationCache::PageUse& second, bool cached) {
   TranslationCache& cache = engine_.cache();
@@ -328,7 +326,8 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   const auto watched = [](const TranslationCache::PageUse& use) {
     return use.ram == nullptr || use.ram->has_code(use.page);
   };
-  // Marks go away only under this lock, and whoever writes marked bytes takes it after the write.
+  // Marks go away only under this lock, and whoever writes marked bytes takes
+  // it after the write.
   if (!watched(first) || !watched(second)) return nullptr;
   live_immediates_.clear();
   if (cached) {
@@ -361,6 +360,7 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   }
   block_bytes_.resize(guest_block_.length_bytes);
   TranslatedBlock* block = cache.add(key, block_bytes_, emitted_, first, second, cached);
+  if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
   if (!live_immediates_.empty()) cache.set_live_immediates(*block, live_immediates_);
   return block;
 }
@@ -380,7 +380,8 @@ void TcgCpu::choose_live_immediates(const BlockKey& key) {
   }
 }
 
-// Up to `size` instruction bytes from `linear` on, wherever they are; 0: a fault was delivered.
+// Up to `size` instruction bytes from `linear` on, wherever they are; 0: a
+// fault was delivered.
 unsigned TcgCpu::fetch_uncached(u64 linear, u8* bytes, unsigned size) {
   const InCode in_code(*this);
   const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
@@ -400,8 +401,8 @@ unsigned TcgCpu::fetch_uncached(u64 linear, u8* bytes, unsigned size) {
   return size;
 }
 
-// Code that is not in RAM (device memory, open bus): one instruction, translated from a copy of
-// the bytes and never found again.
+// Code that is not in RAM (device memory, open bus): one instruction,
+// translated from a copy of the bytes and never found again.
 void TcgCpu::translate_uncached() {
   ++counters_.uncached;
   u8 bytes[16];
@@ -429,7 +430,8 @@ void TcgCpu::translate_uncached() {
   save_vectors();
 }
 
-// An unlinked direct exit was taken: links it if its target is (or can be) translated.
+// An unlinked direct exit was taken: links it if its target is (or can be)
+// translated.
 void TcgCpu::link_exit() {
   const u32 id = link_id_;
   const u64 clears = cache_clears_;
@@ -475,8 +477,8 @@ void TcgCpu::link_exit() {
   cache.link(id, *target, entry);
 }
 
-// A link to another page: valid only while the execute TLB still has that page where it was.
-// Flag-free; clobbers kT2 only.
+// A link to another page: valid only while the execute TLB still has that page
+// where it was. Flag-free; clobbers kT2 only.
 const u8* TcgCpu::emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
                                   const u8* cold) {
   CodeCache& code = engine_.cache().code();

@@ -55,8 +55,14 @@ class TcgEngine::RamObserver final : public CodeWriteObserver, public GuestRam::
 };
 
 TcgEngine::TcgEngine(AddressSpace& memory, const Clock& clock, const TcgOptions& options,
-                     std::unique_ptr<TranslationCache> cache, const Stubs& stubs)
-    : memory_(memory), clock_(clock), options_(options), cache_(std::move(cache)), stubs_(stubs) {
+                     std::unique_ptr<TranslationCache> cache, const Stubs& stubs,
+                     std::unique_ptr<PerfMap> perf_map)
+    : memory_(memory),
+      clock_(clock),
+      options_(options),
+      cache_(std::move(cache)),
+      stubs_(stubs),
+      perf_map_(std::move(perf_map)) {
   memory_.add_listener(*this);
 }
 
@@ -233,8 +239,16 @@ Result<std::unique_ptr<Accelerator>> create_tcg(AddressSpace& memory, const Cloc
   Result<Stubs> stubs = emit_stubs((*cache)->code(), kCallbacks);
   if (!stubs) return stubs.error();
   (*cache)->keep_from_here();
-  return std::unique_ptr<Accelerator>(
-      std::make_unique<TcgEngine>(memory, clock, options, *std::move(cache), *stubs));
+  std::unique_ptr<PerfMap> perf_map;
+  if (options.perf_map) {
+    Result<std::unique_ptr<PerfMap>> made = PerfMap::create();
+    if (!made) return made.error();
+    perf_map = *std::move(made);
+    const u64 bytes = (*cache)->code().used_bytes();
+    perf_map->add((*cache)->code().next() - bytes, bytes, "emu_stubs");
+  }
+  return std::unique_ptr<Accelerator>(std::make_unique<TcgEngine>(
+      memory, clock, options, *std::move(cache), *stubs, std::move(perf_map)));
 }
 
 }  // namespace emu

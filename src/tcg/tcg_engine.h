@@ -10,6 +10,7 @@
 
 #include "cpu/accelerator.h"
 #include "memory/address_space.h"
+#include "tcg/perf_map.h"
 #include "tcg/stubs.h"
 #include "tcg/tcg_options.h"
 #include "tcg/translation_cache.h"
@@ -21,7 +22,8 @@ class TcgCpu;
 class TcgEngine final : public Accelerator, public AddressSpaceListener {
  public:
   TcgEngine(AddressSpace& memory, const Clock& clock, const TcgOptions& options,
-            std::unique_ptr<TranslationCache> cache, const Stubs& stubs);
+            std::unique_ptr<TranslationCache> cache, const Stubs& stubs,
+            std::unique_ptr<PerfMap> perf_map);
   ~TcgEngine() override;
 
   [[nodiscard]] std::string_view name() const override { return "translator"; }
@@ -37,6 +39,8 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   [[nodiscard]] const TcgOptions& options() const { return options_; }
   [[nodiscard]] const Stubs& stubs() const { return stubs_; }
   [[nodiscard]] TranslationCache& cache() { return *cache_; }
+  // Null unless it was asked for.
+  [[nodiscard]] PerfMap* perf_map() { return perf_map_.get(); }
 
   // Jump-cache slot for a mode; kJumpCacheSlots: none left, do not cache.
   [[nodiscard]] unsigned jump_slot(u32 mode);
@@ -90,6 +94,7 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   TcgOptions options_;
   std::unique_ptr<TranslationCache> cache_;
   Stubs stubs_;
+  std::unique_ptr<PerfMap> perf_map_;
 
   std::mutex gate_mutex_;
   std::condition_variable gate_;

@@ -100,12 +100,10 @@ void TranslationCache::publish(TranslatedBlock& block) {
 TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> bytes,
                                        EmittedBlock& emitted, const PageUse& first,
                                        const PageUse& second, bool cached) {
-  auto owned = std::make_unique<TranslatedBlock>();
-  TranslatedBlock& block = *owned;
+  TranslatedBlock& block = arena_.make<TranslatedBlock>();
   block.key = key;
   block.length_bytes = static_cast<u32>(bytes.size());
-  block.bytes = std::make_unique<u8[]>(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), block.bytes.get());
+  block.bytes = arena_.copy(bytes);
   block.code = code_.append(emitted.code.data(), emitted.code.size());
   block.code_bytes = static_cast<u32>(emitted.code.size());
   block.first_exit = exit_count_;
@@ -115,9 +113,9 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> 
         &block, nullptr,   e.target_rip, block.code + e.patch_offset, block.code + e.cold_offset,
         0,      e.unshared};
   }
-  block.map.assign(emitted.map.begin(), emitted.map.end());
-  block.polls.assign(emitted.polls.begin(), emitted.polls.end());
-  block.system_calls = std::move(emitted.system_calls);
+  block.map = arena_.copy(std::span<const InstructionMapEntry>(emitted.map));
+  block.polls = arena_.copy(std::span<const PollSite>(emitted.polls));
+  for (auto& call : emitted.system_calls) system_calls_.push_back(std::move(call));
   emitted.system_calls.clear();
 
   const u64 from = reinterpret_cast<u64>(key.guest) & (kPageBytes - 1);
@@ -130,7 +128,6 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> 
   const u32 index = block_count_.load(std::memory_order_relaxed);
   order_[index] = &block;
   block_count_.store(index + 1, std::memory_order_release);
-  blocks_.push_back(std::move(owned));
   if (cached) publish(block);
   if (!cached) ++dropped_count_;
   counters_.blocks.fetch_add(1, std::memory_order_relaxed);
@@ -188,15 +185,9 @@ void TranslationCache::withdraw(TranslatedBlock& block) {
   }
 }
 
-// Of a withdrawn block that never comes back.
-void TranslationCache::forget(TranslatedBlock& block) {
-  ++dropped_count_;
-  block.bytes.reset();
-}
-
 void TranslationCache::drop(TranslatedBlock& block) {
   withdraw(block);
-  forget(block);
+  ++dropped_count_;
   counters_.invalidations.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -285,7 +276,7 @@ bool TranslationCache::all_live(const PatchSite& site) const {
 
 void TranslationCache::set_live_immediates(TranslatedBlock& block,
                                            std::span<const u8* const> immediates) {
-  block.live_immediates.assign(immediates.begin(), immediates.end());
+  block.live_immediates = arena_.copy(immediates);
   for (const u8* at : immediates) {
     PatchSite& site = sites_[site_index(at)];
     if (site.at.load() != at || site.live.load() || !all_live(site)) continue;
@@ -304,7 +295,7 @@ void TranslationCache::park(const u8* host_page, std::vector<TranslatedBlock*>& 
     dropped.push_back(b);
     withdraw(*b);
     if (b->second_page != nullptr) {
-      forget(*b);
+      ++dropped_count_;
     } else {
       code.parked.push_back(b);
     }
@@ -316,7 +307,7 @@ void TranslationCache::park(const u8* host_page, std::vector<TranslatedBlock*>& 
 
 // The guest bytes of a block within one page are those it was made from.
 bool TranslationCache::is_unchanged(const TranslatedBlock& block) {
-  return std::equal(block.bytes.get(), block.bytes.get() + block.length_bytes, block.key.guest);
+  return std::equal(block.bytes.begin(), block.bytes.end(), block.key.guest);
 }
 
 bool TranslationCache::unpark(const u8* host_page) {
@@ -331,7 +322,7 @@ bool TranslationCache::unpark(const u8* host_page) {
   for (TranslatedBlock* b : parked) {
     const u64 from = reinterpret_cast<u64>(b->key.guest) & (kPageBytes - 1);
     if (find(b->key) != nullptr) {
-      forget(*b);
+      ++dropped_count_;
       continue;
     }
     const u64 before = code.granules;
@@ -339,7 +330,7 @@ bool TranslationCache::unpark(const u8* host_page) {
     settle_sites(b->key.guest, b->length_bytes, b->live_immediates);
     if (!is_unchanged(*b)) {
       set_granules(code, before);
-      forget(*b);
+      ++dropped_count_;
       continue;
     }
     code.blocks.push_back(b);
@@ -363,7 +354,8 @@ void TranslationCache::clear() {
   block_count_.store(0);
   exit_count_ = 1;
   dropped_count_ = 0;
-  blocks_.clear();
+  arena_.clear();
+  system_calls_.clear();
   for (PatchSite& site : sites_) {
     site.live.store(false);
     site.at.store(nullptr);

@@ -15,6 +15,7 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "memory/guest_ram.h"
+#include "tcg/arena.h"
 #include "tcg/code_cache.h"
 #include "tcg/emitted_block.h"
 
@@ -40,11 +41,10 @@ struct TranslatedBlock {
   u32 exit_count = 0;
   u32 incoming = 0;  // id of the first linked exit that leads here; 0 ends the list
   std::atomic<TranslatedBlock*> hash_next{nullptr};
-  std::vector<InstructionMapEntry> map;
-  std::vector<PollSite> polls;
-  std::vector<std::unique_ptr<SystemCall>> system_calls;
-  std::unique_ptr<u8[]> bytes;             // the guest's, as they were translated
-  std::vector<const u8*> live_immediates;  // bytes that its code reads when it runs
+  std::span<const InstructionMapEntry> map;
+  std::span<const PollSite> polls;
+  std::span<const u8> bytes;                   // the guest's, as they were translated
+  std::span<const u8* const> live_immediates;  // bytes that its code reads when it runs
 };
 
 // A guest instruction of a block, from a host PC in it.
@@ -169,7 +169,6 @@ class TranslationCache {
   [[nodiscard]] static std::size_t hash(const BlockKey& key);
   void drop(TranslatedBlock& block);
   void withdraw(TranslatedBlock& block);
-  void forget(TranslatedBlock& block);
   void publish(TranslatedBlock& block);
   PageCode& page_code(const PageUse& use);
   void set_granules(PageCode& page, u64 granules);
@@ -192,7 +191,8 @@ class TranslationCache {
   std::atomic<u32> block_count_{0};
   u32 exit_count_ = 1;
   u64 dropped_count_ = 0;  // blocks that nothing finds any more, since clear()
-  std::vector<std::unique_ptr<TranslatedBlock>> blocks_;
+  Arena arena_;            // blocks and what they point to
+  std::vector<std::unique_ptr<SystemCall>> system_calls_;  // that code points to
   std::unordered_map<const u8*, PageCode> pages_;
   PatchSite sites_[kPatchSites];
   unsigned live_sites_ = 0;
