@@ -9,6 +9,7 @@ namespace emu {
 namespace {
 
 constexpr u64 kRoomForOneBlock = 256 * kKiB;
+constexpr std::chrono::seconds kSoon{60};
 // Dropped blocks keep their memory until clear(): one per so many bytes of code at most.
 constexpr u64 kCodeBytesPerDroppedBlock = 512;
 
@@ -22,6 +23,7 @@ void set_unlinked(ExitRecord& e) {
 
 TranslationCache::TranslationCache(CodeCache code, Mapping buckets, Mapping exits, Mapping order)
     : code_(std::move(code)),
+      limit_bytes_(std::max(code_.size_bytes() / 4, std::min(code_.size_bytes(), 2 * kMiB))),
       bucket_memory_(std::move(buckets)),
       exit_memory_(std::move(exits)),
       order_memory_(std::move(order)),
@@ -43,9 +45,9 @@ Result<std::unique_ptr<TranslationCache>> TranslationCache::create(u64 code_byte
 }
 
 bool TranslationCache::has_room() const {
-  return code_.free_bytes() > kRoomForOneBlock && exit_count_ + 1024 < kMaxExits &&
+  return code_.used_bytes() + kRoomForOneBlock < limit_bytes_ && exit_count_ + 1024 < kMaxExits &&
          block_count_.load(std::memory_order_relaxed) + 1 < kMaxBlocks &&
-         dropped_count_ < code_.size_bytes() / kCodeBytesPerDroppedBlock;
+         dropped_count_ < limit_bytes_ / kCodeBytesPerDroppedBlock;
 }
 
 void TranslationCache::add_ram(const GuestRam& ram) {
@@ -343,6 +345,9 @@ bool TranslationCache::unpark(const u8* host_page) {
 }
 
 void TranslationCache::clear() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - cleared_at_ < kSoon) limit_bytes_ = std::min(2 * limit_bytes_, code_.size_bytes());
+  cleared_at_ = now;
   for (auto& [host, code] : pages_) {
     code.ram->set_code(code.page, false);
     set_granules(code, 0);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -81,7 +82,8 @@ class TranslationCache {
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
   // Everything allocated so far (the stubs) survives clear().
   void keep_from_here() { kept_bytes_ = code_.used_bytes(); }
-  // Whether another block fits.
+  // Whether another block fits. A quarter of the code memory is used at first; a cache that fills
+  // up again soon after clear() gets twice as much as before, up to all.
   [[nodiscard]] bool has_room() const;
   [[nodiscard]] u32 next_exit_id() const { return exit_count_; }
 
@@ -184,6 +186,8 @@ class TranslationCache {
   std::mutex mutex_;
   CodeCache code_;
   u64 kept_bytes_ = 0;
+  u64 limit_bytes_ = 0;  // of code, for now
+  std::chrono::steady_clock::time_point cleared_at_{};
   Mapping bucket_memory_, exit_memory_, order_memory_;
   std::atomic<TranslatedBlock*>* buckets_;
   ExitRecord* exits_;
