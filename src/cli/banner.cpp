@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/banner.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-
-#include "base/unique_fd.h"
 #include "cli/network_options.h"
 #include "cli/option_values.h"
 
@@ -46,31 +40,15 @@ std::string display_words(const MachineConfig& config) {
 
 }  // namespace
 
-std::string engine_line(EngineChoice choice) {
-  if (choice == EngineChoice::kTcg) return "translator, as asked.";
-  const UniqueFd kvm(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (kvm) return "translator. /dev/kvm is there, but the KVM engine is not built yet.";
-  switch (errno) {
-    case ENOENT:
-      return "translator. There is no /dev/kvm on this host.";
-    case EACCES:
-    case EPERM:
-      return "translator. /dev/kvm exists but you may not open it: sudo usermod -aG kvm $USER, "
-             "then "
-             "log in again.";
-    default:
-      return "translator. /dev/kvm does not work: the module or the firmware switch is off.";
-  }
-}
-
-std::string banner(const MachineConfig& config, const std::vector<std::string>& drives) {
+std::string banner(const MachineConfig& config, const std::vector<std::string>& drives,
+                   const std::string& engine) {
   std::string out = "emu " EMU_VERSION " · pc";
   out += fmt::format(" · {} cpu{}", config.cpus, config.cpus == 1 ? "" : "s");
   out += " · " + memory_words(config.memory_bytes);
   if (!config.linux_boot.kernel.empty()) out += " · " + config.linux_boot.kernel;
   for (const std::string& drive : drives) out += " · " + drive;
   out += " · " + network_words(config) + " · " + display_words(config) + "\n";
-  out += "engine: " + engine_line(config.engine) + "\n";
+  out += "engine: " + engine + "\n";
   return out;
 }
 

@@ -11,8 +11,6 @@ namespace emu::cli {
 
 // "emu 0.1 · pc · 2 cpus · 2 GiB · disk.qcow2 (...) · no network · window\nengine: ...\n".
 [[nodiscard]] std::string banner(const MachineConfig& config,
-                                 const std::vector<std::string>& drives);
-// The engine with the reason, as in "translator. /dev/kvm is not there: ...".
-[[nodiscard]] std::string engine_line(EngineChoice choice);
+                                 const std::vector<std::string>& drives, const std::string& engine);
 
 }  // namespace emu::cli

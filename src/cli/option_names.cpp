@@ -161,6 +161,11 @@ class Normaliser {
       out_.push_back(fmt::format("--{}", found.name));
     } else if (found.name == "config") {
       return include(value);
+    } else if (found.name == "accel" && !value.empty()) {
+      // "-accel kvm -accel tcg": the second is for when the first cannot run.
+      const bool second = accel_ == "kvm" && value.substr(0, value.find(',')) == "tcg";
+      accel_ = second ? "kvm:tcg" : value;
+      out_.push_back("--accel=" + accel_);
     } else if (!value.empty()) {
       out_.push_back(fmt::format("--{}={}", found.name, value));
     } else if (found.name != "append" && found.name != "initrd") {
@@ -191,6 +196,7 @@ class Normaliser {
   std::vector<std::string>& out_;
   int depth_;
   bool options_ended_ = false;
+  std::string accel_;  // as given before in this list
 };
 
 }  // namespace

@@ -52,10 +52,11 @@ constexpr std::array<std::pair<std::string_view, UsbKind>, 3> kUsbWords{{
     {"usb-kbd", UsbKind::kKeyboard},
 }};
 
-constexpr std::array<std::pair<std::string_view, EngineChoice>, 3> kEngineWords{{
+constexpr std::array<std::pair<std::string_view, EngineChoice>, 4> kEngineWords{{
     {"auto", EngineChoice::kAuto},
     {"kvm", EngineChoice::kKvm},
     {"tcg", EngineChoice::kTcg},
+    {"kvm:tcg", EngineChoice::kKvmOrTcg},
 }};
 
 constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
@@ -251,7 +252,9 @@ Result<unsigned> parse_cpus(std::string_view option, std::string_view text) {
 Result<EngineChoice> parse_engine(std::string_view option, std::string_view text) {
   const std::string word = split_key_values(text).front().second;
   const EngineChoice* engine = find_word(kEngineWords, word);
-  if (engine == nullptr) return fail("{}: the engine is auto, kvm or tcg, not '{}'", option, word);
+  if (engine == nullptr) {
+    return fail("{}: the engine is auto, kvm, tcg or kvm:tcg, not '{}'", option, word);
+  }
   return *engine;
 }
 

@@ -28,7 +28,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] Result<u64> parse_memory(std::string_view option, std::string_view text);
 // "2", "cpus=2,cores=2,threads=1", "4,sockets=4".
 [[nodiscard]] Result<unsigned> parse_cpus(std::string_view option, std::string_view text);
-// "kvm", "tcg", "auto", "tcg,thread=multi".
+// "kvm", "tcg", "auto", "kvm:tcg", "tcg,thread=multi".
 [[nodiscard]] Result<EngineChoice> parse_engine(std::string_view option, std::string_view text);
 // "file=disk.qcow2,format=qcow2,if=ide,media=disk,index=0,readonly=on,snapshot=on".
 [[nodiscard]] Result<DriveConfig> parse_drive(std::string_view option, std::string_view text);

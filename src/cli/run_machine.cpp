@@ -102,7 +102,8 @@ int run(MachineConfig config) {
     return kRunError;
   }
   if (!config.quiet) {
-    fmt::print(stderr, "{}", banner(config, (*machine)->describe_drives()));
+    fmt::print(stderr, "{}",
+               banner(config, (*machine)->describe_drives(), (*machine)->engine_line()));
     if (!notice.empty()) print_error(notice);
   }
   Machine& m = **machine;

@@ -86,6 +86,8 @@ class Accelerator {
  public:
   virtual ~Accelerator() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
+  // Whether its processors have system management mode.
+  [[nodiscard]] virtual bool has_smm() const { return true; }
   [[nodiscard]] virtual Result<std::unique_ptr<VCpu>> create_vcpu(const VCpuConfig& config) = 0;
 };
 

@@ -8,8 +8,10 @@
 #include <future>
 
 #include "block/open_disk.h"
+#include "kvm/kvm_accelerator.h"
 #include "machine/boot/board_setup.h"
 #include "machine/boot/text_screen.h"
+#include "machine/engine_choice.h"
 #include "machine/monitor_commands.h"
 #include "tcg/tcg_accelerator.h"
 
@@ -55,10 +57,7 @@ Machine::~Machine() {
     const std::lock_guard guard(lock_);
     run_networks(false);
   }
-  if (pc_) {
-    for (auto& processor : pc_->processors()) processor->attach(nullptr);
-  }
-  engine_.reset();  // after its vCPUs, before the memory it looks at
+  if (pc_) unplug();  // before the memory it looks at
   pc_.reset();
 }
 
@@ -172,9 +171,6 @@ Result<void> Machine::build(const MachineStreams& streams) {
 }
 
 Result<void> Machine::make_engine() {
-  if (config_.engine == EngineChoice::kKvm) {
-    return fail("--accel=kvm is not built yet; use --accel=tcg (or auto)");
-  }
   CpuidConfig cpuid;
   cpuid.model = config_.cpu_model;
   cpuid.cpu_count = config_.cpus;
@@ -182,15 +178,38 @@ Result<void> Machine::make_engine() {
   auto model = CpuidModel::create(cpuid);
   if (!model) return model.error();
   cpuid_ = std::make_unique<CpuidModel>(std::move(*model));
-  auto engine = create_tcg(pc_->map().memory(), io_.clock(), config_.translator);
+  AddressSpace& memory = pc_->map().memory();
+  EngineMakers makers;
+  makers.tcg = [&] { return plug_in(create_tcg(memory, io_.clock(), config_.translator)); };
+  makers.kvm = [&] { return plug_in(create_kvm(memory, io_.clock(), make_kvm_host())); };
+  makers.probe = [] { return probe_kvm(make_kvm_host()); };
+  auto line = choose_engine(config_.engine, makers);
+  if (!line) return line.error();
+  engine_line_ = std::move(*line);
+  return {};
+}
+
+// Takes the engine and gives each socket its processor; after an error there is none.
+Result<void> Machine::plug_in(Result<std::unique_ptr<Accelerator>> engine) {
   if (!engine) return engine.error();
+  unplug();
   engine_ = std::move(*engine);
   for (auto& processor : pc_->processors()) {
     auto vcpu = engine_->create_vcpu({processor->index(), processor->apic().id(), cpuid_.get()});
-    if (!vcpu) return vcpu.error();
+    if (!vcpu) {
+      unplug();
+      return vcpu.error();
+    }
     processor->attach(std::move(*vcpu));
   }
+  pc_->set_has_smm(engine_->has_smm());
   return {};
+}
+
+// Processors go before their engine.
+void Machine::unplug() {
+  for (auto& processor : pc_->processors()) processor->attach(nullptr);
+  engine_.reset();
 }
 
 Result<void> Machine::reset_state() {

@@ -47,6 +47,8 @@ class Machine final : public MachineControl {
   // "disk.qcow2 (qcow2, 3.1 of 20 GiB)" of every drive.
   [[nodiscard]] std::vector<std::string> describe_drives() const;
   [[nodiscard]] std::string engine_counters();
+  // "translator. <why not KVM>: <what to do>."
+  [[nodiscard]] const std::string& engine_line() const { return engine_line_; }
 
   // Why the machine cannot be saved to a file and resumed later: a disk whose changes are thrown
   // away at the end. An error, or success.
@@ -101,6 +103,8 @@ class Machine final : public MachineControl {
   void run_networks(bool running);
   [[nodiscard]] Result<void> build(const MachineStreams& streams);
   [[nodiscard]] Result<void> make_engine();
+  [[nodiscard]] Result<void> plug_in(Result<std::unique_ptr<Accelerator>> engine);
+  void unplug();
   [[nodiscard]] Result<void> reset_state();
   [[nodiscard]] bool serve(RunControl::Request request, bool all_stopped);
   void vcpu_stopped(const StopReason& reason);
@@ -125,6 +129,7 @@ class Machine final : public MachineControl {
   std::unique_ptr<Pc> pc_;
   std::unique_ptr<CpuidModel> cpuid_;
   std::unique_ptr<Accelerator> engine_;
+  std::string engine_line_;
   std::unique_ptr<RunControl> control_;
   std::vector<ControlCommand> commands_;
 

@@ -12,7 +12,8 @@
 
 namespace emu {
 
-enum class EngineChoice : u8 { kAuto, kKvm, kTcg };
+// kAuto: KVM if it is real and fast; kKvmOrTcg: KVM if it works at all.
+enum class EngineChoice : u8 { kAuto, kKvm, kTcg, kKvmOrTcg };
 enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 // What a disk or CD-ROM drive is plugged into.
 enum class DriveInterface : u8 { kIde, kVirtio };

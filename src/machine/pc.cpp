@@ -119,6 +119,7 @@ void Pc::add_pci() {
   pm.apm_command = [this](u8 command) { pm_->smi_command(command); };
   pm.raise_smi = [this] { processors_.front()->raise_smi(); };
   auto& power = own(std::make_unique<Piix4Pm>(*pci_bus_, 1, std::move(pm)));
+  power_ = &power;
   map_->add_port("apm", kApmControlPort, Piix4Pm::kApmPortBytes, power.apm_ports(), kBytes);
   auto& ports = own(std::make_unique<PciConfigPorts>(*pci_bus_, isa_bridge_));
   map_->add_port("pci-config", 0xcf8, PciConfigPorts::kWindowBytes, ports,
@@ -209,6 +210,10 @@ void Pc::press_power_button() {
 
 bool Pc::hears_power_button() const {
   return pm_->hears_power_button();
+}
+
+void Pc::set_has_smm(bool has) {
+  power_->set_smm_absent(!has);
 }
 
 void Pc::set_irq(unsigned, bool active) {

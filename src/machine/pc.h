@@ -34,6 +34,7 @@ class I8254;
 class Port61;
 class InputChoice;
 class I8237Pair;
+class Piix4Pm;
 class VgaPci;
 
 // A place on the IDE channels.
@@ -81,6 +82,8 @@ class Pc final : private IrqSink {
   [[nodiscard]] std::vector<GuestRam*> memory_blocks();
   void press_power_button();
   [[nodiscard]] bool hears_power_button() const;
+  // Whether the processors have system management mode; from the next reset on.
+  void set_has_smm(bool has);
 
   [[nodiscard]] MemoryMap& map() { return *map_; }
   [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }
@@ -133,6 +136,7 @@ class Pc final : private IrqSink {
   IoApic* io_apic_ = nullptr;
   I8237Pair* dma_ = nullptr;
   AcpiPm* pm_ = nullptr;
+  Piix4Pm* power_ = nullptr;
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
   std::vector<BootDevice> boot_devices_;

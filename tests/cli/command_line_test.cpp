@@ -88,7 +88,8 @@ TEST(CommandLine, BadValuesNameTheOption) {
   EXPECT_NE(error_of({"-m", "99999999999999999999"}).find("--memory"), std::string::npos);
   EXPECT_NE(error_of({"-smp", "0"}).find("--cpus: 0 is out of range"), std::string::npos);
   EXPECT_NE(error_of({"-smp", "2x"}).find("is not a number"), std::string::npos);
-  EXPECT_EQ(error_of({"-accel", "hax"}), "--accel: the engine is auto, kvm or tcg, not 'hax'");
+  EXPECT_EQ(error_of({"-accel", "hax"}),
+            "--accel: the engine is auto, kvm, tcg or kvm:tcg, not 'hax'");
   EXPECT_NE(error_of({"-append", "x"}).find("needs --kernel"), std::string::npos);
   EXPECT_NE(error_of({"-m"}).find("needs a value"), std::string::npos);
   EXPECT_NE(error_of({"-nographic=1"}).find("takes no value"), std::string::npos);

@@ -135,6 +135,7 @@ void Piix4Pm::reset() {
   smbus_.reset();
   apm_control_ = 0;
   apm_status_ = 0;
+  if (smm_absent_) config().set<u32>(kDevactb, kDevactbApmEnable);
   place_windows();
 }
 

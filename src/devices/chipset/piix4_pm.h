@@ -50,6 +50,9 @@ class Piix4Pm final : public PciDevice {
 
   // Ports B2h (APMC) and B3h (APMS): byte registers.
   [[nodiscard]] IoHandler& apm_ports() { return apm_ports_; }
+  // On a board whose processors have no system management mode, firmware finds it set up after
+  // every reset (DEVACTB's APMC_EN), and does not wait for a handler that never runs.
+  void set_smm_absent(bool absent) { smm_absent_ = absent; }
   // The port at which the ACPI registers are, or 0 while they are not decoded.
   [[nodiscard]] u16 pm_base() const;
 
@@ -66,6 +69,7 @@ class Piix4Pm final : public PciDevice {
 
   // wires
   const Wires wires_;
+  bool smm_absent_ = false;
   // parts
   Piix4Smbus smbus_;
   IoWindow<Piix4Pm> apm_ports_{*this, &Piix4Pm::read_apm, &Piix4Pm::write_apm};
