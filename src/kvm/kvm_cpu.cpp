@@ -128,6 +128,7 @@ StopReason KvmCpu::run(CpuBus& bus) {
     if (!failure_.empty()) return {StopReason::Kind::kError, failure_};
     if (serve_requests()) {
       settle();
+      publish_priority();
       note_guest_tsc();
       return {StopReason::Kind::kKicked, {}};
     }
@@ -237,8 +238,9 @@ long KvmCpu::enter(Entry entry) {
 void KvmCpu::wait_halted() {
   std::unique_lock lock(sleep_mutex_);
   sleeping_.store(true);
+  const u32 wakes = activity_ == Activity::kHalted ? ~0u : ~kRequestNmi;
   wake_.wait(lock, [&] {
-    return requests_.load() != 0 ||
+    return (requests_.load() & wakes) != 0 ||
            (activity_ == Activity::kHalted && interrupts_on_ && interrupt_line_.load());
   });
   sleeping_.store(false);

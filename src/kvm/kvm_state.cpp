@@ -106,7 +106,8 @@ void KvmCpu::set_state(const CpuState& in) {
   interrupts_on_ = (in.rflags & kFlagIf) != 0;
   access_pending_ = false;
   priority_stale_ = true;
-  shared().ready_for_interrupt_injection = 0;
+  // What the kernel would say at an exit here.
+  shared().ready_for_interrupt_injection = interrupts_on_ && !in.interrupt_shadow;
   store_system(in);
   store_registers(in);
   store_vectors(in);
