@@ -16,6 +16,7 @@
 #include "base/bits.h"
 #include "cpu/cpuid_model.h"
 #include "kvm/kvm_accelerator.h"
+#include "kvm/kvm_probe.h"
 #include "kvm/kvm_vm.h"
 #include "tcg/tcg_accelerator.h"
 
@@ -32,6 +33,11 @@ inline std::string engine_missing(Engine engine) {
   if (engine == Engine::kTranslator) return {};
   const auto vm = KvmVm::open(make_kvm_host());
   return vm ? "" : vm.error().message;
+}
+
+// Whether it executes kernel-mode code in software.
+inline bool is_emulated(Engine engine) {
+  return engine == Engine::kKvm && probe_kvm(make_kvm_host()).state == KvmState::kEmulated;
 }
 
 // What a backend cannot execute is a gap of this host, not of the engine: the test is skipped with
@@ -125,11 +131,11 @@ class EngineGuest : public CpuBus, public IoHandler {
     s.cr4 = kCr4Pae | kCr4Osfxsr | kCr4Osxmmexcpt;
     s.efer = kEferLme | kEferLma | kEferNxe | kEferSce;
     s.cr3 = kTablesAt;
-    s.gdtr = {kGdtAt, 8 * 8 - 1, {}};
+    s.gdtr = {kGdtAt, 10 * 8 - 1, {}};
     s.idtr = {kIdtAt, 0xfff, {}};
     s.segments[kCs] = {0, 0xffffffff, 8, 0xa09b};
     for (unsigned i : {kDs, kEs, kSs, kFs, kGs}) s.segments[i] = {0, 0xffffffff, 16, 0xc093};
-    s.tr = {kTssAt, 0x67, 0x28, 0x008b};
+    s.tr = {kTssAt, 0x67, 0x40, 0x008b};
     s.rip = kCodeAt;
     s.gpr[kRsp] = kStackTop;
     return s;
@@ -288,10 +294,12 @@ class EngineGuest : public CpuBus, public IoHandler {
     const u64 gdt[] = {0,
                        0x00af9b000000ffff,
                        0x00cf93000000ffff,
-                       0x00cff3000000ffff,
-                       0x00affb000000ffff,
-                       0x00008b0000000067 | kTssAt << 16,
                        0,
+                       0,
+                       0x00cff3000000ffff,  // 28h, 30h: user data and code, where Linux has them
+                       0x00affb000000ffff,
+                       0,
+                       0x00008b0000000067 | kTssAt << 16,
                        0};
     std::memcpy(ram() + kGdtAt, gdt, sizeof gdt);
     store_le(ram() + kTssAt + 4, u64{kStackTop});  // RSP0
