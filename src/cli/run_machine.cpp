@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/banner.h"
 #include "cli/command_line.h"
+#include "cli/doctor/doctor.h"
 #include "cli/host_sound.h"
 #include "cli/host_streams.h"
 #include "cli/img/commands.h"
@@ -137,6 +138,7 @@ int run(MachineConfig config) {
 
 int run_program(std::span<const std::string> arguments) {
   if (!arguments.empty() && arguments[0] == "img") return img::run_img(arguments.subspan(1));
+  if (!arguments.empty() && arguments[0] == "doctor") return run_doctor(arguments.subspan(1));
   auto line = parse_command_line(arguments);
   if (!line) {
     print_error(line.error().message);

@@ -125,8 +125,9 @@ StopReason KvmCpu::run(CpuBus& bus) {
   thread_id_.store(this_thread_id());
   follow_clock();
   for (;;) {
+    const bool kicked = serve_requests();
     if (!failure_.empty()) return {StopReason::Kind::kError, failure_};
-    if (serve_requests()) {
+    if (kicked) {
       settle();
       publish_priority();
       note_guest_tsc();
@@ -152,9 +153,7 @@ StopReason KvmCpu::run(CpuBus& bus) {
 // Whether somebody wants run() to return.
 bool KvmCpu::serve_requests() {
   const u32 requests = requests_.fetch_and(~(kRequestKick | kRequestInit | kRequestSipi));
-  if (const std::string refused = engine_.failure(); !refused.empty() && failure_.empty()) {
-    failure_ = refused;
-  }
+  if (engine_.has_failed() && failure_.empty()) failure_ = engine_.failure();
   if ((requests & kRequestInit) != 0) {
     settle();
     CpuState s;

@@ -139,6 +139,7 @@ std::string KvmEngine::failure() {
 void KvmEngine::fail_with(const Error& error) {
   const std::lock_guard guard(failure_mutex_);
   if (failure_.empty()) failure_ = error.message;
+  has_failed_.store(true);
 }
 
 // Somebody saw the page's contents and wants to hear of the next write. The first time, the

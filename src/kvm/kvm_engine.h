@@ -47,6 +47,7 @@ class KvmEngine final : public Accelerator,
   void remove_cpu(KvmCpu& cpu);
   // What the kernel refused while nobody could be told; empty if nothing. Any thread.
   [[nodiscard]] std::string failure();
+  [[nodiscard]] bool has_failed() const { return has_failed_.load(std::memory_order_relaxed); }
 
  private:
   KvmEngine(AddressSpace& memory, const Clock& clock, std::unique_ptr<KvmVm> vm);
@@ -71,6 +72,7 @@ class KvmEngine final : public Accelerator,
   std::vector<KvmCpu*> cpus_;
   std::mutex failure_mutex_;
   std::string failure_;
+  std::atomic<bool> has_failed_{false};
 
   std::mutex log_mutex_;
   std::condition_variable log_wanted_;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this host lets the engines do, for people: `emu doctor`.
+// Threads: any.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kvm/kvm_probe.h"
+
+namespace emu {
+
+struct EngineReport {
+  KvmVerdict kvm;
+  HostFacts facts;
+  std::string processor;                 // the host's brand string
+  std::string translator_missing;        // empty: the translator runs here
+  std::vector<std::string> guest_level;  // of CPU model "max": "x86-64-v3", "AVX-512", ...
+};
+
+// Probes KVM with a scratch machine (under 50 ms) and looks at the processor. Never fails.
+[[nodiscard]] EngineReport inspect_engines();
+
+// "usable", "no device", ...: one word or two for each state, stable for programs.
+[[nodiscard]] std::string_view kvm_state_word(KvmState state);
+
+}  // namespace emu
