@@ -160,13 +160,13 @@ bool KvmCpu::serve_requests() {
     state(s);
     reset_cpu(s, true);
     s.activity = config_.index == 0 ? Activity::kRunning : Activity::kWaitForSipi;
-    set_state(s);
+    store(s);
   }
   if ((requests & kRequestSipi) != 0 && activity_ == Activity::kWaitForSipi) {
     CpuState s;
     state(s);
     start_cpu_at_sipi(s, static_cast<u8>(sipi_vector_.load()));
-    set_state(s);
+    store(s);
   }
   if ((requests_.load() & kRequestNmi) != 0 && activity_ == Activity::kHalted) {
     activity_ = Activity::kRunning;

@@ -86,6 +86,7 @@ class KvmCpu final : public VCpu {
   void load_vectors(CpuState& out);
   void load_msrs(CpuState& out);
   void load_events(CpuState& out);
+  void store(const CpuState& in);
   void store_registers(const CpuState& in);
   void store_system(const CpuState& in);
   void store_vectors(const CpuState& in);

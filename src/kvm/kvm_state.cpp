@@ -101,6 +101,11 @@ void KvmCpu::state(CpuState& out) {
 
 void KvmCpu::set_state(const CpuState& in) {
   requests_.fetch_and(~(kRequestNmi | kRequestInit | kRequestSipi));
+  store(in);
+}
+
+// Requests that come meanwhile stay: a SIPI may follow its INIT at once.
+void KvmCpu::store(const CpuState& in) {
   shadow_ = in;
   activity_ = in.activity;
   interrupts_on_ = (in.rflags & kFlagIf) != 0;
