@@ -28,7 +28,8 @@ HostCheck kvm_check(const EngineReport& report) {
             fmt::format("real and fast ({:.1f} ns an instruction)", v.ns_per_instruction), ""};
   }
   return {"kvm", State::kProblem, fmt::format("{}: {}", kvm_state_word(v.state), v.reason),
-          v.fix + "; until then the translator runs guests"};
+          v.fix.empty() ? "the translator runs guests"
+                        : v.fix + "; until then the translator runs guests"};
 }
 
 HostCheck translator_check(const EngineReport& report) {
