@@ -204,7 +204,8 @@ void add_inspection_options(CLI::App& app, Collected& c) {
   app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
       ->group(group);
   add_list(app, "--translator", c.translator,
-           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off dead-flags=off "
+           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
+           "dead-flags=off park-pages=off live-immediates=off "
            "max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")
       ->group(group);

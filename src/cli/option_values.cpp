@@ -69,10 +69,11 @@ constexpr std::array<std::pair<std::string_view, DriveInterface>, 2> kInterfaceW
     {"virtio", DriveInterface::kVirtio},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 11> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 12> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
+    {"predict-pages", &TcgOptions::predict_pages},
     {"dead-flags", &TcgOptions::dead_flags},
     {"pair-returns", &TcgOptions::pair_returns},
     {"one-insn", &TcgOptions::one_instruction_blocks},

@@ -36,6 +36,7 @@ struct Access {
   bool linear = false;          // kT0 is a linear address already
   bool flags_in_frame = false;  // save_flags() was done, host flags are free
   bool masked = false;          // a miss is handled element by element (emit_masked.cpp)
+  bool predict = false;         // likely on the same page as last time
 };
 
 // Where the guest's live status flags are at a point of the block.
@@ -116,6 +117,8 @@ class EmitContext {
   void begin_access(const GuestInstruction& g, const Access& access);
   void end_access();
 
+  struct ColdPart;
+
   // emit_shared.cpp: accesses that may share a check. Both return the host operand and are followed
   // by end_access().
   [[nodiscard]] HostMem open_operand(const GuestInstruction& g, const ZydisDecodedOperand& op,
@@ -126,7 +129,13 @@ class EmitContext {
   void load_stack_address(const GuestInstruction& g, i64 displacement);
   void check_group(const GuestInstruction& g, const SharedUse& use, const Access& access);
   [[nodiscard]] HostMem shared_operand(const SharedUse& use);
-  [[nodiscard]] u32 emit_group_check(const SharedGroup& group);
+  [[nodiscard]] i32 tag_offset(bool write) const;
+  // The jump taken unless TLB entry kT1 = that of kT0 fits for `span` bytes from kT0 on; kT2 is the
+  // page of the last one.
+  [[nodiscard]] u32 emit_lookup(unsigned span, bool write);
+  [[nodiscard]] u32 emit_tag_check(unsigned span, bool write);
+  void load_delta();  // kT1: from TLB entry to the delta
+  void check_predicted(unsigned size, bool write, ColdPart& part);
   [[nodiscard]] SharedUse shared_use(const GuestInstruction& g, AccessSite site) const;
 
   [[nodiscard]] static HostMem host_operand() { return HostMem::sum(kT0, kT1); }
@@ -242,6 +251,9 @@ class EmitContext {
     u32 number = 0;    // AccessInfo, index of an exit or a poll
     u64 target = 0;    // kPoll
     SharedUse shared;  // kShared
+    // Where to go on with the right TLB entry in kT1; kAccess: the site that predicts it.
+    u32 site = ~0u;  // none
+    u32 hit = 0;
     const SystemCall* call = nullptr;
     const GuestInstruction* guest = nullptr;
   };
@@ -260,6 +272,8 @@ class EmitContext {
   TranslationMode mode_;
   u32 first_exit_id_ = 0;
   std::vector<ColdPart> cold_;
+  static constexpr u32 kNoSite = ~0u;
+  u32 next_site_ = 0;
   static constexpr std::size_t kNoAccess = ~std::size_t{0};
   std::size_t open_access_ = kNoAccess;  // index in cold_
   SharePlan plan_;

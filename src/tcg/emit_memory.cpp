@@ -7,6 +7,13 @@
 #include "tcg/emit_context.h"
 
 namespace emu {
+namespace {
+
+i32 site_offset(u32 site) {
+  return EMU_FRAME(page_site) + static_cast<i32>(sizeof(u16) * site);
+}
+
+}  // namespace
 
 const ZydisDecodedOperand* EmitContext::memory_operand(const GuestInstruction& g) {
   for (unsigned i = 0; i < g.info.operand_count; ++i) {
@@ -118,6 +125,44 @@ void EmitContext::to_linear(const GuestInstruction& g, u8 segment, unsigned size
   add_segment_base(segment);
 }
 
+i32 EmitContext::tag_offset(bool write) const {
+  return EMU_FRAME(tlb) +
+         static_cast<i32>(sizeof(TlbSet) * mode_.memory_set +
+                          (write ? offsetof(TlbSet, write_tag) : offsetof(TlbSet, read_tag)));
+}
+
+u32 EmitContext::emit_tag_check(unsigned span, bool write) {
+  if (span == 1) {
+    as_.mov(kT2, kT0);
+  } else {
+    as_.lea(kT2, HostMem::at(kT0, static_cast<i32>(span - 1)));
+  }
+  as_.alu_imm(4, kT2, -4096);
+  as_.alu_load(7, kT2, HostMem::frame_indexed(kT1, 3, tag_offset(write)));
+  return as_.jcc_forward(kCcNz);
+}
+
+u32 EmitContext::emit_lookup(unsigned span, bool write) {
+  as_.pext(kT1, kT0, HostMem::frame(EMU_FRAME(tlb_index_mask)));
+  return emit_tag_check(span, write);
+}
+
+// As emit_lookup(), but with the entry used last, for aligned accesses: their ends are on one page.
+void EmitContext::check_predicted(unsigned size, bool write, ColdPart& part) {
+  part.site = next_site_;
+  next_site_ = (next_site_ + 1) & ((1u << kPageSiteBits) - 1);
+  as_.load(kT1, HostMem::frame(site_offset(part.site)), 2);
+  as_.mov(kT2, kT0);
+  as_.alu_imm(4, kT2, -4096 | static_cast<i32>(size - 1));
+  as_.alu_load(7, kT2, HostMem::frame_indexed(kT1, 3, tag_offset(write)));
+  part.from = as_.jcc_forward(kCcNz);
+}
+
+void EmitContext::load_delta() {
+  const i32 set = EMU_FRAME(tlb) + static_cast<i32>(sizeof(TlbSet) * mode_.memory_set);
+  as_.load(kT1, HostMem::frame_indexed(kT1, 3, set + static_cast<i32>(offsetof(TlbSet, delta))));
+}
+
 void EmitContext::begin_access(const GuestInstruction& g, const Access& access) {
   const unsigned size = access.size;
   EMU_CHECK(size >= 1 && size <= 64);
@@ -142,22 +187,17 @@ void EmitContext::begin_access(const GuestInstruction& g, const Access& access) 
   part.number = info.packed();
   part.guest = &g;
   if (inline_check) {
-    const i32 set = EMU_FRAME(tlb) + static_cast<i32>(sizeof(TlbSet) * mode_.memory_set);
-    const i32 tag = set + static_cast<i32>(access.write ? offsetof(TlbSet, write_tag)
-                                                        : offsetof(TlbSet, read_tag));
-    as_.pext(kT1, kT0, HostMem::frame(EMU_FRAME(tlb_index_mask)));
-    if (size == 1) {
-      as_.mov(kT2, kT0);
+    const bool aligned = size <= 8 && (size & (size - 1)) == 0;
+    if (access.predict && aligned && options_.predict_pages) {
+      check_predicted(size, access.write, part);
     } else {
-      as_.lea(kT2, HostMem::at(kT0, static_cast<i32>(size - 1)));
+      part.from = emit_lookup(size, access.write);
     }
-    as_.alu_imm(4, kT2, -4096);
-    as_.alu_load(7, kT2, HostMem::frame_indexed(kT1, 3, tag));
-    part.from = as_.jcc_forward(kCcNz);
+    part.hit = as_.offset();
     part.flags = place;
     part.recipe = recipe_;
     if (settle_in_access_ && !access.flags_in_frame) settle_flags();
-    as_.load(kT1, HostMem::frame_indexed(kT1, 3, set + static_cast<i32>(offsetof(TlbSet, delta))));
+    load_delta();
   } else {
     if (settle_in_access_ && !access.flags_in_frame) settle_flags();
     part.flags = access.flags_in_frame ? FlagPlace::kFrame : flags_;
@@ -176,6 +216,12 @@ void EmitContext::end_access() {
 
 void EmitContext::emit_cold_access(const ColdPart& part) {
   as_.patch(part.from);
+  if (part.site != kNoSite) {
+    const u32 misses = emit_lookup(__builtin_bit_cast(AccessInfo, part.number).size, part.write);
+    as_.store(HostMem::frame(site_offset(part.site)), kT1, 2);
+    as_.jmp_back(part.hit);
+    as_.patch(misses);
+  }
   make_flags(part.flags, part.recipe);
   emit_slow_access(part);
 }

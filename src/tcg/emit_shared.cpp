@@ -15,6 +15,10 @@ i32 slot_of(const SharedGroup& group) {
   return EMU_FRAME(shared_host) + 8 * group.slot;
 }
 
+unsigned span_of(const SharedGroup& group) {
+  return static_cast<unsigned>(group.high - group.low);
+}
+
 }  // namespace
 
 SharedUse EmitContext::shared_use(const GuestInstruction& g, AccessSite site) const {
@@ -26,7 +30,11 @@ HostMem EmitContext::open_operand(const GuestInstruction& g, const ZydisDecodedO
   const SharedUse use = shared_use(g, AccessSite::kOperand);
   if (use.group == nullptr) {
     load_offset(g, op);
-    begin_access(g, access);
+    // Pointers to structures. Indexed accesses wander; the stack's addresses are known early.
+    const u8 base = guest_register(op.mem.base).number;
+    Access described = access;
+    described.predict = base != kNoRegister && base != kRsp && op.mem.index == ZYDIS_REGISTER_NONE;
+    begin_access(g, described);
     return host_operand();
   }
   if (use.first) {
@@ -63,19 +71,6 @@ HostMem EmitContext::shared_operand(const SharedUse& use) {
   return HostMem::at(kT1, use.offset);
 }
 
-// kT0 = linear address of the low end. Returns the jump taken if the check fails; then kT2 is the
-// page of the high end. kT1 = TLB index.
-u32 EmitContext::emit_group_check(const SharedGroup& group) {
-  const i32 set = EMU_FRAME(tlb) + static_cast<i32>(sizeof(TlbSet) * mode_.memory_set);
-  const i32 tag = set + static_cast<i32>(group.write ? offsetof(TlbSet, write_tag)
-                                                     : offsetof(TlbSet, read_tag));
-  as_.pext(kT1, kT0, HostMem::frame(EMU_FRAME(tlb_index_mask)));
-  as_.lea(kT2, HostMem::at(kT0, static_cast<i32>(group.high - group.low - 1)));
-  as_.alu_imm(4, kT2, -4096);
-  as_.alu_load(7, kT2, HostMem::frame_indexed(kT1, 3, tag));
-  return as_.jcc_forward(kCcNz);
-}
-
 // kT0 = offset of the group's low end in its segment, which is flat or FS or GS.
 void EmitContext::check_group(const GuestInstruction& g, const SharedUse& use,
                               const Access& access) {
@@ -95,11 +90,11 @@ void EmitContext::check_group(const GuestInstruction& g, const SharedUse& use,
   part.flags = flags_;
   part.recipe = recipe_;
   part.shared = use;
-  part.from = emit_group_check(*use.group);
-  part.back = as_.offset();
+  const SharedGroup& group = *use.group;
+  part.from = emit_lookup(span_of(group), group.write);
+  part.hit = as_.offset();
   cold_.push_back(part);
-  const i32 set = EMU_FRAME(tlb) + static_cast<i32>(sizeof(TlbSet) * mode_.memory_set);
-  as_.load(kT1, HostMem::frame_indexed(kT1, 3, set + static_cast<i32>(offsetof(TlbSet, delta))));
+  load_delta();
   as_.lea(kT1, HostMem::sum(kT0, kT1));
   as_.store(HostMem::frame(slot_of(*use.group)), kT1);
   in_t1_ = use.group;
@@ -107,6 +102,7 @@ void EmitContext::check_group(const GuestInstruction& g, const SharedUse& use,
 
 // Another try if a TLB entry was all that missed; else on to the unshared translation.
 void EmitContext::emit_cold_shared(const ColdPart& part) {
+  const SharedGroup& group = *part.shared.group;
   as_.patch(part.from);
   as_.alu(6, kT2, kT0);  // less than a page, if both ends are on one
   as_.alu_imm(4, kT2, -4096);
@@ -116,8 +112,8 @@ void EmitContext::emit_cold_shared(const ColdPart& part) {
   as_.mov_imm(kT1, part.number);
   as_.call_to(stubs_.slow_access);
   if (part.shared.offset != 0) as_.lea(kT0, HostMem::at(kT0, -part.shared.offset));
-  const u32 fails = emit_group_check(*part.shared.group);
-  as_.jmp_back(part.back);
+  const u32 fails = emit_lookup(span_of(group), group.write);
+  as_.jmp_back(part.hit);
   as_.patch(crosses);
   as_.patch(fails);
   make_flags(part.flags, part.recipe);

@@ -14,7 +14,7 @@ namespace emu {
 
 inline constexpr unsigned kTlbBits = 12;
 inline constexpr unsigned kTlbEntries = 1u << kTlbBits;
-inline constexpr u64 kTlbInvalidTag = 1;  // no page address has bit 0 set
+inline constexpr u64 kTlbInvalidTag = 0x800;  // what is compared has bits 3 to 11 clear
 
 // One TLB set, direct mapped by linear page number modulo kTlbEntries. A load of `size` bytes at
 // linear address `ea` may go to host address ea + delta[i] if read_tag[i] == ((ea + size - 1) &
@@ -25,6 +25,11 @@ struct TlbSet {
   u64 delta[kTlbEntries];
 };
 
+// A site is a memory operand that mostly stays on one page: which TLB entry it used last. Loads of
+// it do not wait for the guest's address, so neither does what is loaded through it; the entry's
+// tag is compared as ever. Sites may share a number.
+inline constexpr unsigned kPageSiteBits = 16;
+
 // The execute TLB is not used to fetch: it proves that a linear page still maps the physical page
 // that a link or an indirect-jump cache entry was made for. `id` names a (linear page, physical
 // page) pair, 0 is invalid.
@@ -33,7 +38,7 @@ inline constexpr unsigned kItlbEntries = 1024;
 // Target cache of indirect jumps and returns: one slot per translation mode in use (the runtime
 // assigns them), direct mapped by the low bits of RIP. An exit request makes every lookup use entry
 // 0, which always leads back to the run loop; an empty entry cannot match (RIP 0 is entry 0's).
-inline constexpr unsigned kJumpCacheBits = 12;
+inline constexpr unsigned kJumpCacheBits = 14;
 inline constexpr unsigned kJumpCacheEntries = 1u << kJumpCacheBits;
 inline constexpr unsigned kJumpCacheSlots = 16;
 struct JumpCacheSlot {
@@ -73,6 +78,7 @@ struct alignas(4096) VcpuFrame {
   alignas(64) u8 vector_spill[4][64];  // scratch for vector registers
   alignas(64) u8 bounce[192];          // page-crossing and MMIO accesses: 64-byte slot + alignment
 
+  alignas(64) u16 page_site[1u << kPageSiteBits];
   alignas(64) u32 itlb_id[kItlbEntries];
   alignas(4096) TlbSet tlb[kMemorySets];
   alignas(4096) JumpCacheSlot jump_cache[kJumpCacheSlots];

@@ -37,8 +37,7 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
     }
   }
   for (JumpCacheSlot& slot : frame_->jump_cache) {
-    for (u64& tag : slot.negated_rip) tag = 0;
-    slot.negated_rip[0] = 1;
+    slot.negated_rip[0] = 1;  // the rest is fresh memory: empty
     slot.code[0] = engine.stubs().table.loop_exit;
   }
   for (u32& id : frame_->itlb_id) id = 0;

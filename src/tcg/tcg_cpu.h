@@ -291,7 +291,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u32 fill_count_ = 0;
   // Filled jump-cache entries, those of global pages apart: a CR3 load leaves them alone.
   struct JumpLog {
-    std::unique_ptr<u32[]> at = std::make_unique<u32[]>(kJumpLogEntries);
+    std::unique_ptr<u32[]> at = std::make_unique_for_overwrite<u32[]>(kJumpLogEntries);
     u32 count = 0;
   };
   static constexpr u32 kJumpLogEntries = kJumpCacheSlots * kJumpCacheEntries;

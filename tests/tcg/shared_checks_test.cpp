@@ -279,6 +279,48 @@ TEST(SharedChecks, SegmentsWithABaseHaveGroupsOfTheirOwn) {
   EXPECT_EQ(o.memory[0x51110], 4);
 }
 
+// Accesses through a pointer that stay on a page, leave it, come back and are not aligned; page 0
+// is where a remembered TLB entry that was never filled would lead.
+TEST(PredictedPages, AreNeverTakenForOthers) {
+  for (const bool predict : {false, true}) {
+    TcgOptions options;
+    options.predict_pages = predict;
+    SmallGuest g(options);
+    const CpuState s = g.long_mode();
+    for (u64 i = 0; i < 0x8000; ++i) g.ram()[i] = static_cast<u8>(i * 7 + i / 256);
+    const std::vector<u64> addresses = {1,      1,      3,      0x1001, 0x1fff, 0x2000, 0x2ffd,
+                                        0x2fff, 0x3004, 0x3002, 0x0ffe, 0x0fff, 5,      0x5000};
+    u64 expected = 0;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+      store_le(g.ram() + 0x20000 + 8 * i, addresses[i]);
+      expected = expected * 3 + load_le<u16>(g.ram() + addresses[i]);
+      expected = expected * 3 + load_le<u64>(g.ram() + addresses[i]);
+    }
+    g.assemble(SmallGuest::kCodeAt, [&](Assembler& a) {
+      const auto loop = a.newLabel();
+      a.xor_(eax, eax);
+      a.mov(esi, 0x20000);
+      a.mov(ecx, static_cast<u32>(addresses.size()));
+      a.bind(loop);
+      a.lodsq();
+      a.mov(rbx, rax);
+      a.movzx(edx, word_ptr(rbx));
+      a.lea(r8, ptr(r8, r8, 1));
+      a.add(r8, rdx);
+      a.mov(rdi, qword_ptr(rsi, -8));  // not known to be the same
+      a.mov(rdx, qword_ptr(rdi));
+      a.lea(r8, ptr(r8, r8, 1));
+      a.add(r8, rdx);
+      a.dec(ecx);
+      a.jnz(loop);
+      exit_with(a, 1);
+    });
+    g.run(s);
+    EXPECT_EQ(g.exit_value, 1u);
+    EXPECT_EQ(g.state().gpr[kR8], expected);
+  }
+}
+
 // 32-bit code: offsets wrap at 4 GiB, in both directions.
 TEST(SharedChecks, ThirtyTwoBitAddressesWrap) {
   for (const bool share : {false, true}) {
