@@ -80,7 +80,8 @@ void add_disk_options(CLI::App& app, Collected& c) {
       ->type_name("FILE")
       ->group(group);
   add_list(app, "--drive", c.drives,
-           "file=F[,if=ide|virtio|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,index=N]"
+           "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
+           "index=N]"
            "[,readonly=on][,snapshot=on][,serial=S][,queues=N][,packed=on]")
       ->type_name("SPEC")
       ->group(group);

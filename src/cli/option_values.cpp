@@ -64,9 +64,12 @@ constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
     {"floppy", DriveMedia::kFloppy},
 }};
 
-constexpr std::array<std::pair<std::string_view, DriveInterface>, 2> kInterfaceWords{{
+constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceWords{{
     {"ide", DriveInterface::kIde},
     {"virtio", DriveInterface::kVirtio},
+    {"nvme", DriveInterface::kNvme},
+    {"ahci", DriveInterface::kAhci},
+    {"sata", DriveInterface::kAhci},
 }};
 
 constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 9> kTranslatorSwitches{{
@@ -89,7 +92,7 @@ Result<void> set_interface(std::string_view option, const std::string& value, Dr
   }
   const DriveInterface* interface = find_word(kInterfaceWords, value);
   if (interface == nullptr)
-    return fail("{}: if={} is not there; use if=virtio, if=ide or if=floppy", option, value);
+    return fail("{}: if={} is not there; use if=virtio, nvme, ahci, ide or floppy", option, value);
   drive.interface = *interface;
   return {};
 }
@@ -263,7 +266,7 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   }
   if (drive.interface == DriveInterface::kIde) return drive;
   if (drive.media != DriveMedia::kDisk)
-    return fail("{}: if=virtio is for disks; a CD-ROM drive is if=ide", option);
+    return fail("{}: a CD-ROM drive is if=ide, the other interfaces are for disks", option);
   if (drive.position >= 0) return fail("{}: index is for if=ide and if=floppy", option);
   return drive;
 }
@@ -435,7 +438,7 @@ std::string drive_text(const DriveConfig& drive) {
     if (media == drive.media) out += word;
   }
   for (const auto& [word, interface] : kInterfaceWords) {
-    if (interface == drive.interface && drive.media != DriveMedia::kFloppy)
+    if (interface == drive.interface && drive.media != DriveMedia::kFloppy && word != "sata")
       out += fmt::format(",if={}", word);
   }
   if (!drive.file.empty()) out += ",file=" + escape_commas(drive.file);

@@ -15,7 +15,7 @@ namespace emu {
 enum class EngineChoice : u8 { kAuto, kKvm, kTcg };
 enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 // What a disk or CD-ROM drive is plugged into.
-enum class DriveInterface : u8 { kIde, kVirtio };
+enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
 enum class UsbKind : u8 { kTablet, kMouse, kKeyboard };

@@ -30,10 +30,11 @@
 namespace emu {
 
 class AcpiPm;
+class AhciController;
 class I8254;
 class Port61;
-class InputChoice;
 class I8237Pair;
+class InputChoice;
 class VgaPci;
 
 // A place on the IDE channels.
@@ -103,6 +104,13 @@ class Pc final : private IrqSink {
   void add_usb(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
+  struct CardPlace {
+    u8 devfn;
+    std::size_t number;  // among the cards, from 0
+  };
+  void add_virtio_block(const PcDiskCard& card, const CardPlace& place, unsigned cpus);
+  void add_sata_disk(const PcDiskCard& card, std::size_t number);
+  void add_nvme(const PcDiskCard& card, const CardPlace& place);
   void add_floppies();
   void add_network();
   void add_firmware_interface(const MachineConfig& config);
@@ -137,6 +145,8 @@ class Pc final : private IrqSink {
   Piix3Isa* isa_bridge_ = nullptr;
   std::vector<BootDevice> boot_devices_;
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
+  AhciController* ahci_ = nullptr;               // the one with free ports
+  unsigned ahci_port_ = 0;                       // its next free one
   VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;

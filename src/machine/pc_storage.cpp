@@ -3,8 +3,10 @@
 // SeaBIOS calls each of them in its boot order.
 // Source: SeaBIOS src/boot.c (bootprio_find_*) for the paths.
 #include "devices/chipset/i8237.h"
+#include "devices/storage/ahci_controller.h"
 #include "devices/storage/floppy_controller.h"
 #include "devices/storage/ide_controller.h"
+#include "devices/storage/nvme_controller.h"
 #include "devices/virtio/virtio_block.h"
 #include "devices/virtio/virtio_pci.h"
 #include "machine/pc.h"
@@ -16,7 +18,7 @@ constexpr AccessSizes kBytes{1, 1, false};
 constexpr unsigned kFirstCardSlot = 3;
 
 std::string serial_of(const DriveConfig& drive, std::size_t number) {
-  return drive.serial.empty() ? fmt::format("EMU{:05}", number) : drive.serial;
+  return drive.serial.empty() ? fmt::format("EMU{:05}", kMaxIdeDrives + 1 + number) : drive.serial;
 }
 
 }  // namespace
@@ -61,22 +63,53 @@ void Pc::add_floppies() {
   }
 }
 
-// Each disk is a function in a slot of its own.
+// Each disk is a function in a slot of its own; SATA disks share one with six ports.
 void Pc::add_disk_cards(const MachineConfig& config) {
-  std::size_t number = kMaxIdeDrives;
+  std::size_t number = 0;
   for (const PcDiskCard& card : host_.disk_cards) {
+    if (card.config.interface == DriveInterface::kAhci) {
+      add_sata_disk(card, number++);
+      continue;
+    }
     const unsigned slot = pci_bus_->free_device(kFirstCardSlot);
-    VirtioBlock::Options options;
-    options.serial = serial_of(card.config, ++number);
-    options.queues =
-        card.config.queues != 0 ? card.config.queues : std::min(config.cpus, kMaxDriveQueues);
-    auto disk = std::make_unique<VirtioBlock>(map_->memory(), *card.backend, options);
-    disk->offer_packed_rings(card.config.packed_rings);
-    own(std::make_unique<VirtioPci>(*pci_bus_, pci::devfn(slot, 0),
-                                    fmt::format("virtio-block{}", number - kMaxIdeDrives - 1),
-                                    std::move(disk)));
-    boot_devices_.push_back({'c', fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", slot)});
+    const CardPlace place{pci::devfn(slot, 0), number++};
+    if (card.config.interface == DriveInterface::kNvme) {
+      add_nvme(card, place);
+    } else {
+      add_virtio_block(card, place, config.cpus);
+    }
   }
+}
+
+void Pc::add_virtio_block(const PcDiskCard& card, const CardPlace& place, unsigned cpus) {
+  VirtioBlock::Options options;
+  options.serial = serial_of(card.config, place.number);
+  options.queues = card.config.queues != 0 ? card.config.queues : std::min(cpus, kMaxDriveQueues);
+  auto disk = std::make_unique<VirtioBlock>(map_->memory(), *card.backend, options);
+  disk->offer_packed_rings(card.config.packed_rings);
+  own(std::make_unique<VirtioPci>(*pci_bus_, place.devfn,
+                                  fmt::format("virtio-block{}", place.number), std::move(disk)));
+  boot_devices_.push_back({'c', fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", place.devfn / 8)});
+}
+
+void Pc::add_sata_disk(const PcDiskCard& card, std::size_t number) {
+  if (ahci_ == nullptr || ahci_port_ == AhciController::kPorts) {
+    const u8 devfn = pci::devfn(pci_bus_->free_device(kFirstCardSlot), 0);
+    ahci_ = &own(std::make_unique<AhciController>(*pci_bus_, devfn, fmt::format("ahci{}", number)));
+    ahci_port_ = 0;
+  }
+  DriveIdentity identity;
+  identity.serial = serial_of(card.config, number);
+  boot_devices_.push_back(
+      {'c', fmt::format("/pci@i0cf8/sata@{:x}/drive@{}/disk@0", ahci_->devfn() / 8, ahci_port_)});
+  ahci_->attach_disk(ahci_port_++, *card.backend, identity);
+}
+
+void Pc::add_nvme(const PcDiskCard& card, const CardPlace& place) {
+  own(std::make_unique<NvmeController>(*pci_bus_, place.devfn, fmt::format("nvme{}", place.number),
+                                       *card.backend, serial_of(card.config, place.number)));
+  boot_devices_.push_back(
+      {'c', fmt::format("/pci@i0cf8/nvme@{:x}/namespace@1,0", place.devfn / 8)});
 }
 
 }  // namespace emu

@@ -74,6 +74,18 @@ def demo_on(drive):
                 needs=(DEMO,))
 
 
+def disk_on(interface, name):
+    """Debian's kernel with its drivers: the disk reads as the host has it, and keeps what is written."""
+    image = f"{RESCUE}usb.img"
+    contents = hashlib.sha256(pathlib.Path(image).read_bytes()).hexdigest() if os.path.exists(image) else ""
+    return Case("-m 512 -kernel {guests}/amd64.vmlinuz -initrd {guests}/disks.initrd -no-reboot -snapshot"
+                f" --disk {image},format=raw,{interface} -append 'console=ttyS0 panic=-1 quiet'",
+                ((rf"guest: disk {name} sum {contents}\s", None),
+                 (r"guest: read back what was written", None), (r"guest: 0 errors", None),
+                 (r"guest: done", None)),
+                needs=("{guests}/amd64.vmlinuz", "{guests}/disks.initrd", image))
+
+
 def disks():
     """Writes, trims and reads back through the disk, and reads a CD-ROM as a host does."""
     iso = f"{RESCUE}cdrom.iso"
@@ -123,6 +135,8 @@ CASES = {
     "demo_disk": demo(1),
     "demo_disk_smp2": demo(2),
     "demo_disk_virtio": demo_on("if=virtio"),
+    "disk_ahci": disk_on("if=ahci", "sda"),
+    "disk_nvme": disk_on("if=nvme", "nvme0n1"),
     "demo_disk_virtio_packed_smp2": demo_on("if=virtio,packed=on -smp 2"),
     "memtest_x64": memtest("x64", r"Pass:\s*1\b"),
     "memtest_x64_smp2": memtest("x64", r"#[2-9] +\[", cpus=2),
