@@ -82,7 +82,8 @@ void add_disk_options(CLI::App& app, Collected& c) {
   add_list(app, "--drive", c.drives,
            "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
            "index=N]"
-           "[,readonly=on][,snapshot=on][,serial=S][,queues=N][,packed=on]")
+           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,bps=N][,iops=N][,queues=N][,"
+           "packed=on]")
       ->type_name("SPEC")
       ->group(group);
   add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
