@@ -265,8 +265,11 @@ Result<std::unique_ptr<DiskImage>> open_image(const DiskOptions& options) {
 Result<std::unique_ptr<BlockBackend>> open_disk(const DiskOptions& options, Executor& executor) {
   auto image = open_image(options);
   if (!image) return image.error();
+  std::unique_ptr<BlockBackend> disk =
+      std::make_unique<ThreadBackend>(std::move(*image), executor, kThreadsPerDisk, options.cache);
+  if (options.limits == ThrottleLimits{}) return disk;
   return std::unique_ptr<BlockBackend>(
-      std::make_unique<ThreadBackend>(std::move(*image), executor, kThreadsPerDisk));
+      std::make_unique<ThrottleBackend>(std::move(disk), options.limits));
 }
 
 }  // namespace emu

@@ -6,8 +6,10 @@
 #include <string>
 
 #include "block/block_backend.h"
+#include "block/cache_mode.h"
 #include "block/disk_image.h"
 #include "block/probe.h"
+#include "block/throttle_backend.h"
 
 namespace emu {
 
@@ -19,6 +21,8 @@ struct DiskOptions {
   bool throw_away_writes = false;
   // Off only for files that are known to be shared safely.
   bool lock = true;
+  CacheMode cache = CacheMode::kWriteBack;
+  ThrottleLimits limits{};
   // Off: only this one file; what its backing image would show reads as zero.
   bool with_backing = true;
   // The id or name of an internal snapshot to be shown instead of the disk as it is (read-only).

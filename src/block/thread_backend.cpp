@@ -37,8 +37,8 @@ Result<void> perform(DiskImage& image, const BlockRequest& request) {
 }
 
 ThreadBackend::ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor,
-                             unsigned max_threads)
-    : image_(std::move(image)), executor_(executor), max_threads_(max_threads) {
+                             unsigned max_threads, CacheMode cache)
+    : image_(std::move(image)), executor_(executor), max_threads_(max_threads), cache_(cache) {
   EMU_CHECK(max_threads >= 1 && max_threads <= 64);
 }
 
@@ -72,6 +72,14 @@ void ThreadBackend::drain() {
   is_idle_.wait(lock, [this] { return queue_.empty() && running_ == 0; });
 }
 
+Result<void> ThreadBackend::perform_cached(const BlockRequest& request) {
+  if (cache_ == CacheMode::kUnsafe && request.op == BlockOp::kFlush) return {};
+  EMU_TRY(perform(*image_, request));
+  const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
+  if (cache_ == CacheMode::kWriteThrough && writes) return image_->flush();
+  return {};
+}
+
 void ThreadBackend::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -83,7 +91,7 @@ void ThreadBackend::work() {
     queue_.pop_front();
     ++running_;
     lock.unlock();
-    finish(std::move(job.done), perform(*image_, job.request));
+    finish(std::move(job.done), perform_cached(job.request));
     lock.lock();
     --running_;
     if (queue_.empty() && running_ == 0) is_idle_.notify_all();

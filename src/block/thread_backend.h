@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "block/block_backend.h"
+#include "block/cache_mode.h"
 #include "block/disk_image.h"
 
 namespace emu {
@@ -25,7 +26,8 @@ namespace emu {
 class ThreadBackend final : public BlockBackend {
  public:
   // Threads start when there is work for them, `max_threads` (1..64) at most.
-  ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor, unsigned max_threads);
+  ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor, unsigned max_threads,
+                CacheMode cache = CacheMode::kWriteBack);
   // Finishes all submitted requests and flushes; completions are still posted.
   ~ThreadBackend() override;
 
@@ -41,11 +43,13 @@ class ThreadBackend final : public BlockBackend {
     BlockCompletion done;
   };
   void work();
+  [[nodiscard]] Result<void> perform_cached(const BlockRequest& request);
   void finish(BlockCompletion done, Result<void> result);
 
   std::unique_ptr<DiskImage> image_;
   Executor& executor_;
   unsigned max_threads_;
+  const CacheMode cache_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable has_work_;

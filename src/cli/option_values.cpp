@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <ctime>
+#include <ranges>
 
 namespace emu::cli {
 namespace {
@@ -135,10 +136,22 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key == "serial") {
     if (value.size() > 20) return fail("{}: serial {} is longer than 20 characters", option, value);
     drive.serial = value;
-  } else if (key != "cache" && key != "aio" && key != "id" && key != "discard") {
+  } else if (key == "cache") {
+    const CacheMode* mode = find_word(kCacheWords, value);
+    if (mode == nullptr)
+      return fail("{}: cache is writeback, writethrough, none, directsync or unsafe, not {}",
+                  option, value);
+    drive.cache = *mode;
+  } else if (key == "bps" || key == "throttling.bps-total" || key == "iops" ||
+             key == "throttling.iops-total") {
+    const auto limit = parse_number(option, value, 0, u64{1} << 40);
+    if (!limit) return limit.error();
+    (key.find("bps") != std::string::npos ? drive.bytes_per_second : drive.requests_per_second) =
+        *limit;
+  } else if (key != "aio" && key != "id" && key != "discard") {
     return fail(
         "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "queues, packed",
+        "cache, bps, iops, queues, packed",
         option, key);
   }
   return {};
@@ -452,6 +465,11 @@ std::string drive_text(const DriveConfig& drive) {
   if (drive.position >= 0) out += fmt::format(",index={}", drive.position);
   if (drive.read_only) out += ",readonly=on";
   if (drive.snapshot) out += ",snapshot=on";
+  for (const auto& [word, mode] : kCacheWords | std::views::take(3)) {
+    if (mode == drive.cache && mode != CacheMode::kWriteBack) out += fmt::format(",cache={}", word);
+  }
+  if (drive.bytes_per_second != 0) out += fmt::format(",bps={}", drive.bytes_per_second);
+  if (drive.requests_per_second != 0) out += fmt::format(",iops={}", drive.requests_per_second);
   if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
   if (drive.packed_rings) out += ",packed=on";
   if (!drive.serial.empty()) out += ",serial=" + escape_commas(drive.serial);

@@ -96,6 +96,8 @@ Result<std::unique_ptr<BlockBackend>> Machine::open_drive(const DriveConfig& dri
   options.format = disk_format(drive);
   options.read_only = drive.read_only || cdrom;
   options.throw_away_writes = drive.snapshot && !cdrom;
+  options.cache = drive.cache;
+  options.limits = {drive.bytes_per_second, drive.requests_per_second};
   return open_disk(options, io_);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "block/cache_mode.h"
 #include "net/net_options.h"
 #include "tcg/tcg_options.h"
 
@@ -33,7 +34,10 @@ struct DriveConfig {
   bool snapshot = false;  // writes are kept in a temporary overlay and then forgotten
   // 0..3: primary master to secondary slave; of a floppy 0 (A) or 1 (B); -1: the next free one.
   int position = -1;
-  unsigned queues = 0;        // virtio: how many; 0: one for each processor
+  unsigned queues = 0;  // virtio: how many; 0: one for each processor
+  CacheMode cache = CacheMode::kWriteBack;
+  u64 bytes_per_second = 0;  // limits; 0: none
+  u64 requests_per_second = 0;
   bool packed_rings = false;  // virtio: offer them
   std::string serial;         // empty: made up from the drive's number
 

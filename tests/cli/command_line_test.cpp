@@ -96,6 +96,7 @@ TEST(CommandLine, BadValuesNameTheOption) {
   EXPECT_NE(error_of({"a.img", "b.img"}).find("more than one image"), std::string::npos);
   EXPECT_NE(error_of({""}).find("name of the image is empty"), std::string::npos);
   EXPECT_NE(error_of({"-hda", "a", "-drive", "file=b,index=0"}).find("place 0"), std::string::npos);
+  EXPECT_NE(error_of({"-drive", "file=x,cache=fast"}).find("writethrough"), std::string::npos);
   EXPECT_NE(error_of({"-drive", "file=x,if=scsi2"}).find("use if=virtio"), std::string::npos);
 }
 
