@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "block/host_file.h"
 #include "block/image_lock.h"
+#include "block/nbd/nbd_file.h"
 #include "block/overlay_image.h"
 #include "block/qcow2/qcow2_image.h"
 #include "block/raw_image.h"
@@ -27,7 +28,8 @@ constexpr std::size_t kMaxChainLength = 64;
 
 using FileId = std::pair<u64, u64>;  // device, inode
 
-// "nbd://host/x", "json:{...}": a scheme before the first slash.
+// "nbd://host/x", "json:{...}": a scheme before the first slash. What an image names stays local:
+// it must not be able to open connections that nobody asked for.
 bool is_remote(const std::string& name) {
   const auto colon = name.find(':');
   return colon != std::string::npos && colon < name.find('/') && !name.starts_with("file:");
@@ -40,10 +42,8 @@ class ChainOpener {
 
   Result<std::unique_ptr<DiskImage>> open(const std::string& path, DiskFormat format, bool writable,
                                           bool with_backing = true) {
-    auto file = HostFile::open(path, writable);
+    auto file = open_file(path, writable);
     if (!file) return file.error();
-    EMU_TRY(enter(**file));
-    if (lock_) EMU_TRY(lock_image((*file)->fd(), path, writable));
     const bool is_guess = format == DiskFormat::kAuto;
     if (is_guess) {
       auto probed = probe_format(**file);
@@ -58,6 +58,19 @@ class ChainOpener {
   }
 
  private:
+  Result<std::unique_ptr<ByteFile>> open_file(const std::string& path, bool writable) {
+    if (is_nbd_uri(path)) {
+      auto served = NbdFile::open(path, writable);
+      if (!served) return served.error();
+      return std::unique_ptr<ByteFile>(std::move(*served));
+    }
+    auto file = HostFile::open(path, writable);
+    if (!file) return file.error();
+    EMU_TRY(enter(**file));
+    if (lock_) EMU_TRY(lock_image((*file)->fd(), path, writable));
+    return std::unique_ptr<ByteFile>(std::move(*file));
+  }
+
   // Refuses a file that is already part of the chain.
   Result<void> enter(const HostFile& file) {
     if (auto entered = enter_part(file); !entered) return entered;
@@ -78,7 +91,7 @@ class ChainOpener {
     return {};
   }
 
-  Result<std::unique_ptr<DiskImage>> open_format(std::unique_ptr<HostFile> file, DiskFormat format,
+  Result<std::unique_ptr<DiskImage>> open_format(std::unique_ptr<ByteFile> file, DiskFormat format,
                                                  bool with_backing) {
     if (format == DiskFormat::kQcow2) return open_qcow2(std::move(file), with_backing);
     if (!snapshot_.empty()) return fail("{} cannot have internal snapshots", file->path());
@@ -105,7 +118,7 @@ class ChainOpener {
                  fmt::format("the parent of {}: {}", image, opened.error().message)};
   }
 
-  Result<std::unique_ptr<DiskImage>> open_vmdk(std::unique_ptr<HostFile> file) {
+  Result<std::unique_ptr<DiskImage>> open_vmdk(std::unique_ptr<ByteFile> file) {
     const std::string path = file->path();
     const bool writable = !file->read_only();
     const auto open_file = [&](const std::string& name) -> Result<std::unique_ptr<ByteFile>> {
@@ -121,7 +134,7 @@ class ChainOpener {
     });
   }
 
-  Result<std::unique_ptr<DiskImage>> open_vdi(std::unique_ptr<HostFile> file) {
+  Result<std::unique_ptr<DiskImage>> open_vdi(std::unique_ptr<ByteFile> file) {
     auto header = vdi::read_header(*file);
     if (!header) return header.error();
     std::unique_ptr<DiskImage> parent;
@@ -137,7 +150,7 @@ class ChainOpener {
     return vdi::VdiImage::open(std::move(file), *header, std::move(parent));
   }
 
-  Result<std::unique_ptr<DiskImage>> open_vhd(std::unique_ptr<HostFile> file) {
+  Result<std::unique_ptr<DiskImage>> open_vhd(std::unique_ptr<ByteFile> file) {
     auto header = vhd::read_header(*file);
     if (!header) return header.error();
     if (header->is_fixed())
@@ -152,7 +165,7 @@ class ChainOpener {
     return vhd::DynamicVhdImage::open(std::move(file), std::move(*header), std::move(parent));
   }
 
-  Result<std::unique_ptr<DiskImage>> open_qcow2(std::unique_ptr<HostFile> file, bool with_backing) {
+  Result<std::unique_ptr<DiskImage>> open_qcow2(std::unique_ptr<ByteFile> file, bool with_backing) {
     auto header = qcow2::read_header(*file);
     if (!header) return header.error();
     if (const std::string tag = std::exchange(snapshot_, {}); !tag.empty())
@@ -175,7 +188,7 @@ class ChainOpener {
     return std::unique_ptr<DiskImage>(std::move(*image));
   }
 
-  Result<std::unique_ptr<ByteFile>> open_data_file(const HostFile& image,
+  Result<std::unique_ptr<ByteFile>> open_data_file(const ByteFile& image,
                                                    const qcow2::Header& header) {
     if (header.data_file.empty())
       return fail("{} keeps its data in another file but does not name it", image.path());

@@ -6,13 +6,8 @@
 #include <cstring>
 
 #include "block/create_image.h"
-#include "block/host_file.h"
-#include "block/memory_file.h"
+#include "block/hostile_foreign.h"
 #include "block/support.h"
-#include "block/vdi/vdi_image.h"
-#include "block/vhd/vhd_image.h"
-#include "block/vhdx/vhdx_image.h"
-#include "block/vmdk/vmdk_image.h"
 
 namespace emu::test {
 namespace {
@@ -280,40 +275,6 @@ TEST_F(ForeignFiles, AVhdxLogThatWasLeftIsReplayed) {
   must_run(fmt::format("cd {} && qemu-img compare -q disk.vhdx theirs.vhdx", dir_.path()));
 }
 
-// Opens whatever it is and uses it; coming back is what matters.
-void use_anything(std::unique_ptr<MemoryFile> file, DiskFormat format) {
-  const auto refuse_file = [](const std::string&) -> Result<std::unique_ptr<ByteFile>> {
-    return fail("no other files here");
-  };
-  const auto refuse_image = [](const std::string&) -> Result<std::unique_ptr<DiskImage>> {
-    return fail("no other images here");
-  };
-  Result<std::unique_ptr<DiskImage>> image = fail("not opened");
-  if (format == DiskFormat::kVdi) {
-    if (auto header = vdi::read_header(*file))
-      image = vdi::VdiImage::open(std::move(file), *header, nullptr);
-  } else if (format == DiskFormat::kVpc) {
-    if (auto header = vhd::read_header(*file); header && !header->is_fixed())
-      image = vhd::DynamicVhdImage::open(std::move(file), *header, nullptr);
-  } else if (format == DiskFormat::kVhdx) {
-    image = vhdx::VhdxImage::open(std::move(file));
-  } else {
-    image = vmdk::VmdkImage::open(std::move(file), refuse_file, refuse_image);
-  }
-  if (!image) return;
-  std::vector<u8> data(70000, u8{0x5a});
-  const u64 size = (*image)->size_bytes();
-  for (const u64 at : {u64{0}, size / 2, size - std::min<u64>(size, data.size())}) {
-    if (at >= size) continue;
-    const u64 n = std::min<u64>(data.size(), size - at);
-    (void)read_flat(**image, at, std::span(data).first(n));
-    (void)write_flat(**image, at, std::span(data).first(n));
-    (void)(*image)->write_zeroes(at, n / 2);
-    (void)(*image)->map(at, n);
-    (void)(*image)->flush();
-  }
-}
-
 TEST_F(ForeignFiles, DamagedImagesDoNoHarm) {
   struct Sample {
     DiskFormat format;
@@ -352,7 +313,7 @@ TEST_F(ForeignFiles, DamagedImagesDoNoHarm) {
       }
       if (random_() % 8 == 0) bad.resize(random_() % bad.size());
       ASSERT_TRUE(file->write_flat(0, bad));
-      use_anything(std::move(file), sample.format);
+      use_hostile_foreign(std::move(file), sample.format);
     }
   }
 }

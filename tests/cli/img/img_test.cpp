@@ -141,6 +141,19 @@ TEST_F(Img, CreatedImagesAreWhatQemuMakes) {
   EXPECT_EQ(std::filesystem::file_size(file("new.raw")), 5u << 20);
 }
 
+TEST_F(Img, EveryFormatIsConvertedToEveryOther) {
+  const std::vector<std::string> formats{"raw", "qcow2", "vmdk", "vdi", "vpc", "vhdx"};
+  for (const std::string& from : formats) {
+    ok(fmt::format("convert -O {} src.raw from.{}", from, from));
+    for (const std::string& to : formats) {
+      ok(fmt::format("convert -f {} -O {} from.{} to.{}", from, to, from, to));
+      qemu_ok(fmt::format("compare -q -f raw -F {} src.raw to.{}", to, to));
+    }
+  }
+  ok("convert -O vmdk -o subformat=streamOptimized src.raw stream.vmdk");
+  qemu_ok("compare -q src.raw stream.vmdk");
+}
+
 TEST_F(Img, MistakesAreRefusedWithASentence) {
   EXPECT_EQ(emu("create -f qcow2 a.img").status, 1);
   EXPECT_EQ(emu("create -f qcow2 a.img @1.5X").status, 1);
