@@ -70,7 +70,8 @@ class RecordingChar final : public CharBackend {
 // A machine that runs a RomGuest; its image file is removed at the end.
 class RomMachine {
  public:
-  explicit RomMachine(const RomGuest& guest, MachineConfig config = {}) {
+  explicit RomMachine(const RomGuest& guest, MachineConfig config = {},
+                      AudioSink* audio = nullptr) {
     static int number = 0;
     path_ = fmt::format("{}/emu_rom_{}_{}", ::testing::TempDir(), ::getpid(), number++);
     const std::vector<u8> image = guest.image();
@@ -82,7 +83,7 @@ class RomMachine {
     config.firmware = path_;
     config.debug_exit_port = 0xf4;
     config.translator.code_cache_bytes = 16 * kMiB;
-    auto created = Machine::create(config, {serial});
+    auto created = Machine::create(config, {serial, nullptr, audio});
     EXPECT_TRUE(created) << (created ? "" : created.error().message);
     if (created) machine = std::move(*created);
   }
