@@ -36,6 +36,10 @@ void on_cut_text(char* text, int length, rfbClientRec* client) {
 }
 
 void on_gone(rfbClientRec* client) {
+  // The library forgets to free these.
+  while (client->extensions != nullptr) {
+    if (rfbDisableExtension(client, client->extensions->extension) == FALSE) break;
+  }
   of(client).client_gone();
 }
 
