@@ -23,7 +23,8 @@ Result<std::unique_ptr<HostSound>> HostSound::open(const MachineConfig& config) 
     return std::make_unique<HostSound>(std::move(*file));
   }
   const bool wanted = config.audio == "sdl";
-  if (!wanted && (config.audio == "none" || config.display != DisplayKind::kWindow))
+  if (!wanted &&
+      (config.audio == "none" || config.display != DisplayKind::kWindow || !has_sound_device()))
     return std::make_unique<HostSound>(nullptr);
   auto device = SdlAudio::open();
   if (!device && wanted) return device.error();

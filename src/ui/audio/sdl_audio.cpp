@@ -1,7 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ui/audio/sdl_audio.h"
 
+#include <cstdlib>
+#include <filesystem>
+
 namespace emu {
+
+bool has_sound_device() {
+  if (std::getenv("SDL_AUDIODRIVER") != nullptr || std::getenv("PULSE_SERVER") != nullptr)
+    return true;
+  std::error_code error;
+  if (const char* const runtime = std::getenv("XDG_RUNTIME_DIR")) {
+    for (const char* const socket : {"pulse/native", "pipewire-0"}) {
+      if (std::filesystem::exists(std::filesystem::path(runtime) / socket, error)) return true;
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/snd", error)) {
+    if (entry.path().filename().string().starts_with("pcm")) return true;
+  }
+  return false;
+}
 
 Result<std::unique_ptr<SdlAudio>> SdlAudio::open() {
   if (SDL_InitSubSystem(SDL_INIT_AUDIO) != 0) return fail("no sound: {}", SDL_GetError());

@@ -12,6 +12,10 @@
 
 namespace emu {
 
+// Whether this host shows any sign of a sound device or sound server. Sound libraries complain on
+// standard error when one tries without.
+[[nodiscard]] bool has_sound_device();
+
 class SdlAudio final : public AudioOutput {
  public:
   // On the main thread. Errors: this host has no sound device; SDL's reason.

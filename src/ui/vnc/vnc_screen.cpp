@@ -2,6 +2,7 @@
 #include "ui/vnc/vnc_screen.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <mutex>
 
 #include "base/check.h"
@@ -36,6 +37,11 @@ void on_cut_text(char* text, int length, rfbClientRec* client) {
 }
 
 void on_gone(rfbClientRec* client) {
+  // The library took these with calloc() and forgets them.
+  while (rfbExtensionData* const first = client->extensions) {
+    client->extensions = first->next;
+    std::free(first);
+  }
   of(client).client_gone();
 }
 
