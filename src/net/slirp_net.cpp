@@ -17,10 +17,12 @@ namespace {
 constexpr std::size_t kEthernetMtu = 1500;
 // What the library may send as one segment when the card takes large ones. Less than the 64 KiB
 // window that it offers, so that several are on their way at once.
-constexpr u16 kLargeSegment = 32160;
+constexpr u16 kLargeSegment = 16060;
 constexpr u16 kSmallestWholeMss = 1420;  // below it, somebody on the way has a smaller MTU
 constexpr u32 kEthernetHeader = 14;
 constexpr std::size_t kMaxSmallMss = 4096;
+// Segments of the library: small enough that several fit into its window of 64 KiB.
+constexpr std::size_t kLibraryMtu = 16100;
 
 // The same for both directions of a connection.
 u32 flow_of(std::span<const u8> frame, const FrameLayout& layout) {
@@ -154,8 +156,8 @@ Result<void> SlirpNet::open(const UserNetConfig& config) {
   c.vnameserver6 = config.dns6;
   c.vdnssearch = config.search_domains.empty() ? nullptr : search.data();
   c.vdomainname = text_or_null(config.domain);
-  c.if_mtu = 65520;  // the guest's own MSS keeps segments small where they must be
-  c.if_mru = 65520;
+  c.if_mtu = kLibraryMtu;
+  c.if_mru = kLibraryMtu;
   slirp_ = slirp_new(&c, &callbacks(), this);
   if (slirp_ == nullptr) return fail("the user network could not be set up; check its settings");
   for (const PortForward& forward : config.forwards) EMU_TRY(add_forward(forward));

@@ -59,7 +59,26 @@ def user(kernel, modules, card, extra=""):
             "script": USER_SCRIPT, "steps": USER_STEPS, "forward": True}
 
 
+TAP_SCRIPT = """
+base=http://192.168.7.1:PORT
+echo "guest: sum $(wget -q -O - $base/download | sha256sum | cut -c1-64)"
+head -c 3000000 /dev/urandom | base64 > /tmp/up
+[ "$(sha256sum < /tmp/up | cut -c1-64)" = "$(wget -q -O - --post-file /tmp/up $base/upload)" ] && echo guest: upload same
+ping -c 2 -s 8000 -W 3 192.168.7.1 >/dev/null && echo guest: ping
+"""
+TAP_STEPS = [rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same", r"guest: ping", r"guest: done"]
+
+
+def tap(kernel, modules, card):
+    return {"kernel": kernel, "modules": modules, "net": f"tap,model={card},ifname=tap0", "script": TAP_SCRIPT,
+            "steps": TAP_STEPS, "forward": False, "host": "192.168.7.1", "append": "address=192.168.7.2/24",
+            "prepare": ("ip tuntap add dev tap0 mode tap", "ip addr add 192.168.7.1/24 dev tap0",
+                        "ip link set tap0 up")}
+
+
 CASES = {
+    "tap_virtio": tap("cloud", "virtio_net,virtio_pci", "virtio-net"),
+    "tap_e1000": tap("amd64", "e1000", "e1000"),
     "user_virtio": user("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "user_virtio_packed": user("amd64", "virtio_net,virtio_pci", "virtio-net", ",packed=on,queues=2,mtu=9000"),
     "user_e1000": user("amd64", "e1000", "e1000"),
@@ -165,7 +184,8 @@ def run(case, guests, emulator, folder):
     command = emulator + shlex.split(
         f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/net.initrd "
         f"-nic {case['net'].replace('FORWARD', str(forward))} --capture {folder}/packets.pcapng -append "
-        f"'console=ttyS0 panic=-1 quiet modules={case['modules']} script=http://10.0.2.2:{port}/script'")
+        f"'console=ttyS0 panic=-1 quiet modules={case['modules']} "
+        f"script=http://{case.get('host', '10.0.2.2')}:{port}/script {case.get('append', '')}'")
     print(shlex.join(command), flush=True)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
@@ -215,6 +235,10 @@ def main():
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         prepare_namespace(folder)
+        for command in case.get("prepare", ()):
+            if subprocess.run(command.split()).returncode != 0:
+                print(f"{name}: skipped, this host does not permit '{command}'")
+                return MISSING
         trouble = run(case, guests, emulator, folder)
         subprocess.run(["umount", os.path.realpath("/etc/resolv.conf")], check=False)
     print(f"{name}: {trouble or 'as expected'} ({time.monotonic() - started:.1f} s)")
