@@ -66,6 +66,15 @@ constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
     {"floppy", DriveMedia::kFloppy},
 }};
 
+// The first name of each mode is the one that --print-config writes.
+constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
+    {"writeback", CacheMode::kWriteBack},
+    {"writethrough", CacheMode::kWriteThrough},
+    {"unsafe", CacheMode::kUnsafe},
+    {"none", CacheMode::kWriteBack},
+    {"directsync", CacheMode::kWriteThrough},
+}};
+
 constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceWords{{
     {"ide", DriveInterface::kIde},
     {"virtio", DriveInterface::kVirtio},
