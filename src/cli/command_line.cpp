@@ -83,7 +83,8 @@ void add_disk_options(CLI::App& app, Collected& c) {
   add_list(app, "--drive", c.drives,
            "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
            "index=N]"
-           "[,readonly=on][,snapshot=on][,serial=S][,queues=N][,packed=on]")
+           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,bps=N][,iops=N][,queues=N][,"
+           "packed=on]")
       ->type_name("SPEC")
       ->group(group);
   add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
@@ -206,7 +207,7 @@ void add_inspection_options(CLI::App& app, Collected& c) {
   app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
       ->group(group);
   add_list(app, "--translator", c.translator,
-           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=off "
+           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
            "dead-flags=off park-pages=off live-immediates=off "
            "max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")

@@ -15,7 +15,7 @@ struct TcgOptions {
   bool jump_cache = true;       // look indirect jumps up in generated code
   bool pair_returns = true;     // guest calls and returns use the host's return prediction
   bool share_checks = true;     // one check for several accesses
-  bool predict_pages = true;    // accesses remember their last TLB entry
+  bool predict_pages = false;   // accesses remember their last TLB entry
   bool dead_flags = true;       // skip saving flags that nobody reads
   bool stay_inside = true;      // system instructions that change the mode go on in generated code
   bool park_pages = true;       // pages that are written more than run cost little to write

@@ -18,7 +18,7 @@ namespace emu {
 namespace {
 
 constexpr u64 kFrameMs = 16;
-constexpr u64 kStillFrames = 120;  // without a change, until the guest counts as idle
+constexpr u64 kStillFrames = 12;  // without a change, until the guest counts as idle
 constexpr u64 kStillFrameMs = 50;
 constexpr u64 kMessageMs = 4000;
 
