@@ -399,13 +399,13 @@ void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
     int_delivered_ = false;
   }
   delivered_ = false;
+  wants_unshared_ = false;  // for the blocks that system instructions go on to inside
   find_jump_slot();
   set_return_stack_end();
   restore_vectors();
   const LeaveReason reason = engine_.stubs().enter(frame_, block.code);
   ++counters_.leaves[static_cast<u32>(reason)];
   link_id_ = 0;
-  wants_unshared_ = false;
   if (reason == LeaveReason::kLink) {
     const ExitRecord& exit = engine_.cache().exit(frame_->exit_argument);
     wants_unshared_ = exit.unshared;

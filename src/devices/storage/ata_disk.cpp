@@ -182,6 +182,7 @@ void AtaDisk::data_in_done() {
   if (chunk_ == 0) return succeed_quietly();  // IDENTIFY and the like
   lba_ += chunk_;
   remaining_ -= chunk_;
+  chunk_ = 0;
   if (remaining_ != 0) return read_chunk();
   registers().count = 0;
   show_address(lba_ - 1, is_ext_);
@@ -225,6 +226,7 @@ void AtaDisk::issue_pio() {
     if (task_ == Task::kReadPio) return send_data(chunk_ * kSectorBytes, block_bytes());
     lba_ += chunk_;
     remaining_ -= chunk_;
+    chunk_ = 0;
     if (remaining_ != 0) return ask_for_chunk(true);
     written();
   });

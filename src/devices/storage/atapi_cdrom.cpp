@@ -142,6 +142,7 @@ void AtapiCdrom::data_in_done() {
   if (task_ == Task::kReply) return finish_packet();
   lba_ += chunk_;
   remaining_ -= chunk_;
+  chunk_ = 0;
   if (remaining_ == 0) return finish_packet();
   read_chunk();
 }

@@ -392,6 +392,14 @@ TEST(AtaDisk, TwoDrivesShareRegistersButNotCommands) {
   EXPECT_TRUE(rig.irq.take_rises(0) != 0);
 }
 
+Result<void> save_and_load(DiskRig& from, DiskRig& to) {
+  StateIo out = StateIo::saver();
+  from.ide.transfer(out);
+  StateIo in = StateIo::loader(out.bytes());
+  to.ide.transfer(in);
+  return in.finish();
+}
+
 TEST(AtaDisk, ARequestUnderWayIsMadeAgainAfterALoad) {
   DiskRig rig;
   const auto data = IdeRig::pattern(512, 50);
@@ -408,6 +416,21 @@ TEST(AtaDisk, ARequestUnderWayIsMadeAgainAfterALoad) {
   other.executor.run();
   EXPECT_EQ(other.in(7), kReadyData);
   EXPECT_EQ(other.read_block(512), data);
+}
+
+TEST(AtaDisk, AFinishedPioTransferSavesAndLoads) {
+  DiskRig rig;
+  rig.command28(0x20, 1, 2);  // read
+  rig.executor.run();
+  rig.read_block(512);
+  rig.read_block(512);
+  DiskRig after_read;
+  EXPECT_TRUE(save_and_load(rig, after_read));
+  rig.command28(0x30, 1, 1);  // write
+  rig.write_block(IdeRig::pattern(512, 3));
+  rig.executor.run();
+  DiskRig after_write;
+  EXPECT_TRUE(save_and_load(rig, after_write));
 }
 
 struct TransferRig final : DeviceRig {

@@ -98,6 +98,12 @@ TEST(AtapiCdrom, ReadsBlocksInPiecesOfTheByteLimit) {
   EXPECT_EQ(rig.answer(), data);
   EXPECT_EQ(rig.irq.take_rises(0), 3u);  // two more blocks, and the end
   EXPECT_EQ(rig.ask({0xa8, 0, 0, 0, 0, 17, 0, 0, 0, 3}), data);
+  StateIo out = StateIo::saver();
+  rig.ide.transfer(out);
+  StateIo in = StateIo::loader(out.bytes());
+  CdRig other;
+  other.ide.transfer(in);
+  EXPECT_TRUE(in.finish()) << "a finished transfer saves and loads";
 }
 
 TEST(AtapiCdrom, ReadsWithDma) {
