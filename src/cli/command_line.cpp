@@ -208,7 +208,7 @@ void add_inspection_options(CLI::App& app, Collected& c) {
       ->group(group);
   add_list(app, "--translator", c.translator,
            "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
-           "dead-flags=off park-pages=off live-immediates=off "
+           "dead-flags=off park-pages=off live-immediates=off stay-inside=off decode-cache=off "
            "max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")
       ->group(group);
@@ -223,6 +223,8 @@ void add_all(CLI::App& app, Collected& c) {
   app.option_defaults()->take_last();  // what stands later overrides, also what --config brought
   app.name("emu");
   app.footer(
+      "Besides: emu img --help (make, check and convert disk images), emu doctor (what this host\n"
+      "offers, and how to get more).\n\n"
       "QEMU's names work too: -m -smp -cdrom -kernel -initrd -append -nographic -no-reboot -hda\n"
       "-drive -boot -display -serial -snapshot -rtc -cpu -accel -name -device isa-debug-exit.\n\n"
       "Examples:\n"

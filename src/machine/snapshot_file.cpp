@@ -20,7 +20,8 @@ namespace {
 // Pauses a machine that runs, for as long as the object lives.
 class PausedMachine {
  public:
-  explicit PausedMachine(Machine& machine) : machine_(machine), was_running_(machine.wants_to_run()) {
+  explicit PausedMachine(Machine& machine)
+      : machine_(machine), was_running_(machine.wants_to_run()) {
     machine_.pause();
     machine_.wait_paused();
   }

@@ -12,7 +12,8 @@
 namespace emu {
 
 // Splits typed bytes into those for the guest and commands. Ctrl-A x: quit; h or ?: help; c: to
-// the monitor and back; Ctrl-A Ctrl-A or Ctrl-A a: one Ctrl-A for the guest; anything else: nothing.
+// the monitor and back; Ctrl-A Ctrl-A or Ctrl-A a: one Ctrl-A for the guest; anything else:
+// nothing.
 class EscapeKeys {
  public:
   enum class Command : u8 { kQuit, kHelp, kMonitor };
