@@ -96,6 +96,13 @@ void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config,
     order.back() = '\0';  // instead of the last line's end
     fw_cfg.add_file("bootorder", {order.begin(), order.end()});
   }
+  // UEFI firmware waits minutes for network servers, unless it is told not to (edk2,
+  // OvmfPkg/RUNTIME_CONFIG.md).
+  if (config.boot_order.find('n') == std::string::npos) {
+    for (const char* what : {"IPv4Support", "IPv6Support", "IPv4PXESupport", "IPv6PXESupport"}) {
+      fw_cfg.add_file(std::string("opt/org.tianocore/") + what, {'n', 'o'});
+    }
+  }
   fw_cfg.finish();
 }
 
