@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/monitor_commands.h"
 
+#include <array>
+
 #include "machine/machine.h"
 #include "machine/snapshot_file.h"
 
@@ -22,19 +24,39 @@ std::string status(Machine& machine) {
                      machine.pc().processors().size());
 }
 
-// The processors' registers as "cpu0.rip = 0x..." lines; they stand still meanwhile.
+std::string register_lines(unsigned index, const CpuState& s) {
+  constexpr std::array kNames{"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                              "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+  constexpr std::array kSegments{"es", "cs", "ss", "ds", "fs", "gs"};
+  std::string out = fmt::format("cpu{}: rip {:016x} rflags {:08x}, ring {}{}\n", index, s.rip,
+                                s.rflags, s.cpl(), s.smm ? ", SMM" : "");
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    out += fmt::format("{:>5} {:016x}{}", kNames[i], s.gpr[i], i % 4 == 3 ? "\n" : "");
+  }
+  for (std::size_t i = 0; i < kSegments.size(); ++i) {
+    const Segment& segment = s.segments[i];
+    out += fmt::format("{:>5} {:04x} base {:016x} limit {:08x} attributes {:04x}\n", kSegments[i],
+                       segment.selector, segment.base, segment.limit, segment.attributes);
+  }
+  out += fmt::format("  gdt base {:016x} limit {:04x}, idt base {:016x} limit {:04x}\n",
+                     s.gdtr.base, s.gdtr.limit, s.idtr.base, s.idtr.limit);
+  return out + fmt::format("  cr0 {:08x} cr2 {:016x} cr3 {:016x} cr4 {:08x} efer {:04x}\n", s.cr0,
+                           s.cr2, s.cr3, s.cr4, s.efer);
+}
+
+// The processors' registers; they stand still meanwhile.
 std::string registers(Machine& machine) {
   const bool was_running = machine.wants_to_run();
   machine.pause();
   machine.wait_paused();
-  StateIo io = StateIo::printer();
+  std::string out;
   for (auto& processor : machine.pc().processors()) {
     CpuState state;
     processor->vcpu().state(state);
-    io.section(fmt::format("cpu{}", processor->index()), 1, [&] { transfer(state, io); });
+    out += register_lines(processor->index(), state);
   }
   if (was_running) machine.resume();
-  return io.text();
+  return out;
 }
 
 std::string drives(Machine& machine) {

@@ -102,5 +102,19 @@ TEST_F(SnapshotFile, TheMonitorSavesAndResumes) {
   EXPECT_TRUE(fs::exists(state_));
 }
 
+TEST_F(SnapshotFile, TheMonitorShowsTheRegistersOfAMachineAtReset) {
+  auto first = machine();
+  for (const ControlCommand& command : first->machine->commands()) {
+    if (command.name != "info") continue;
+    const auto answer = command.run(std::vector<std::string>{"registers"});
+    ASSERT_TRUE(answer);
+    EXPECT_NE(answer->find("cpu0: rip 000000000000fff0 rflags 00000002, ring 0"), std::string::npos)
+        << *answer;
+    EXPECT_NE(answer->find("cs f000 base 00000000ffff0000 limit 0000ffff"), std::string::npos)
+        << *answer;
+    EXPECT_FALSE(command.run(std::vector<std::string>{"nonsense"}));
+  }
+}
+
 }  // namespace
 }  // namespace emu
