@@ -11,6 +11,10 @@
 namespace emu {
 namespace {
 
+// Jump-cache slots that code without SSE (CR4.OSFXSR) may take, and those that only CPL 3 may.
+constexpr unsigned kFirmwareSlots = 4;
+constexpr unsigned kProgramSlots = 5;
+
 TcgCpu& cpu_of(void* owner) {
   return *static_cast<TcgCpu*>(owner);
 }
@@ -102,7 +106,12 @@ unsigned TcgEngine::jump_slot(u32 mode) {
   // Real-mode code is short-lived: it must not take the slots of the system that follows. Where the
   // base of CS may change while nothing else does, RIP does not say what runs.
   const bool fixed_base = decoded.code64() || (decoded.flat_segments & (1u << kCs)) != 0;
-  if (!decoded.protected_mode || !fixed_base || jump_slots_.size() == kJumpCacheSlots) {
+  // Firmware and boot loaders go through many modes, and an early kernel through some: the last
+  // slots are kept for a running system, and the very last for its programs.
+  const unsigned share = decoded.cpl == 3      ? kJumpCacheSlots
+                         : decoded.osfxsr != 0 ? kJumpCacheSlots - kProgramSlots
+                                               : kFirmwareSlots;
+  if (!decoded.protected_mode || !fixed_base || jump_slots_.size() >= share) {
     return kJumpCacheSlots;
   }
   const auto slot = static_cast<unsigned>(jump_slots_.size());
