@@ -129,6 +129,23 @@ TEST_F(MonitorSocketTest, ServesOneClientAfterTheOther) {
   }
 }
 
+TEST_F(MonitorSocketTest, AClientThatNeverReadsDoesNotHoldUpTheEnd) {
+  EchoControl control;
+  auto socket = MonitorSocket::create(path_);
+  ASSERT_TRUE(socket);
+  (*socket)->start(control);
+  const UniqueFd client = connect();
+  std::string lines;
+  while (lines.size() < 4'000'000) lines += "echo " + std::string(1000, 'x') + "\n";
+  while (!lines.empty()) {  // until it is cut off
+    const ssize_t sent = ::send(client.get(), lines.data(), lines.size(), MSG_NOSIGNAL);
+    if (sent <= 0) break;
+    lines.erase(0, static_cast<std::size_t>(sent));
+  }
+  EXPECT_FALSE(lines.empty());
+  socket->reset();
+}
+
 TEST_F(MonitorSocketTest, BelongsToTheUserAndGoesAway) {
   auto socket = MonitorSocket::create(path_);
   ASSERT_TRUE(socket);

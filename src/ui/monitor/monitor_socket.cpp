@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,11 +18,17 @@
 namespace emu {
 namespace {
 
+// A client that does not read for this long is cut off: it must not hold up the end of the machine.
+constexpr timeval kSendPatience{1, 0};
+
 void send_all(int client, std::string_view text) {
   while (!text.empty()) {
     const ssize_t sent = ::send(client, text.data(), text.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return;  // the client went away
+    if (sent <= 0) {  // it went away, or does not read
+      ::shutdown(client, SHUT_RDWR);
+      return;
+    }
     text.remove_prefix(static_cast<std::size_t>(sent));
   }
 }
@@ -85,6 +92,7 @@ void MonitorSocket::serve(MachineControl& control) {
 }
 
 void MonitorSocket::serve_client(MachineControl& control, int client) {
+  ::setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &kSendPatience, sizeof kSendPatience);
   MonitorConsole console(control, MonitorConsole::Style::kScript,
                          [client](std::string_view text) { send_all(client, text); });
   console.open();
