@@ -24,6 +24,12 @@ class CpuBus {
   // `size` is 1, 2 or 4 bytes.
   virtual u32 read_port(u16 port, unsigned size) = 0;
   virtual void write_port(u16 port, unsigned size, u32 value) = 0;
+  // INS and OUTS: as many of the bytes as the device takes at once, a multiple of `size`. 0: the
+  // accesses are to be made one by one.
+  virtual u64 read_port_string(u16 /*port*/, unsigned /*size*/, std::span<u8> /*out*/) { return 0; }
+  virtual u64 write_port_string(u16 /*port*/, unsigned /*size*/, std::span<const u8> /*in*/) {
+    return 0;
+  }
   // `size` is 1..8 bytes; what is not RAM: devices, writes to ROM, open bus.
   virtual u64 read_mmio(PhysAddr address, unsigned size) = 0;
   virtual void write_mmio(PhysAddr address, unsigned size, u64 value) = 0;

@@ -58,7 +58,14 @@ void KvmCpu::handle_io() {
   access_pending_ = true;
   u8* data = run_.data() + io.data_offset;
   const auto [direction, size, port, count] = std::tuple(io.direction, io.size, io.port, io.count);
-  for (u32 i = 0; i < count; ++i, data += size) {
+  const u64 total = u64{size} * count;
+  u64 done = 0;
+  if (count > 1) {  // what the device takes at once
+    done = direction == KVM_EXIT_IO_OUT ? bus_->write_port_string(port, size, {data, total})
+                                        : bus_->read_port_string(port, size, {data, total});
+    data += done;
+  }
+  for (; done < total; done += size, data += size) {
     if (direction == KVM_EXIT_IO_OUT) {
       u32 value = 0;
       std::memcpy(&value, data, size);

@@ -20,6 +20,16 @@ void Processor::write_port(u16 port, unsigned size, u32 value) {
   wires_.map.ports().store(port, size, value);
 }
 
+u64 Processor::read_port_string(u16 port, unsigned size, std::span<u8> out) {
+  const std::lock_guard guard(wires_.machine_lock);
+  return wires_.map.ports().read_string(port, size, out);
+}
+
+u64 Processor::write_port_string(u16 port, unsigned size, std::span<const u8> in) {
+  const std::lock_guard guard(wires_.machine_lock);
+  return wires_.map.ports().write_string(port, size, in);
+}
+
 u64 Processor::read_mmio(PhysAddr address, unsigned size) {
   const std::lock_guard guard(wires_.machine_lock);
   if (const auto offset = apic_.window_offset(address.value)) {

@@ -30,6 +30,8 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
 
   // CpuBus
   u32 read_port(u16 port, unsigned size) override;
+  u64 read_port_string(u16 port, unsigned size, std::span<u8> out) override;
+  u64 write_port_string(u16 port, unsigned size, std::span<const u8> in) override;
   void write_port(u16 port, unsigned size, u32 value) override;
   u64 read_mmio(PhysAddr address, unsigned size) override;
   void write_mmio(PhysAddr address, unsigned size, u64 value) override;

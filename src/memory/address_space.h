@@ -193,6 +193,9 @@ class AddressSpace {
   // 1, 2, 4 or 8 bytes, little-endian, zero-extended.
   [[nodiscard]] u64 load(u64 address, unsigned size) const;
   void store(u64 address, unsigned size, u64 value) const;
+  // As IoHandler's: repeated accesses to one device register, as far as its device takes them.
+  [[nodiscard]] u64 read_string(u64 address, unsigned size, std::span<u8> out) const;
+  [[nodiscard]] u64 write_string(u64 address, unsigned size, std::span<const u8> in) const;
   // If [address, address + size) holds `expected`, replaces it by `desired`; whether it did. One
   // atomic step on naturally aligned RAM, else a load and a store. `size` is 1, 2, 4 or 8 bytes.
   bool compare_exchange(u64 address, unsigned size, u64 expected, u64 desired) const;

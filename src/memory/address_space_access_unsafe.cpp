@@ -104,6 +104,13 @@ bool is_inside(const FlatRange& r, u64 address, u64 length) {
   return range_fits(address - r.start, length, r.length_bytes);
 }
 
+// Whether an access is one of a device's own, neither split nor widened.
+bool takes_whole(const FlatRange& r, u64 address, unsigned size) {
+  const u64 offset = r.handler_offset + (address - r.start);
+  return r.handler != nullptr && size >= r.sizes.min_bytes && size <= r.sizes.max_bytes &&
+         is_inside(r, address, size) && (r.sizes.unaligned || offset % size == 0);
+}
+
 bool is_access_size(unsigned size) {
   return size == 1 || size == 2 || size == 4 || size == 8;
 }
@@ -159,6 +166,20 @@ void AddressSpace::store(u64 address, unsigned size, u64 value) const {
   std::array<u8, 8> bytes{};
   store_le(bytes.data(), value);
   write(address, std::span(bytes).first(size));
+}
+
+u64 AddressSpace::read_string(u64 address, unsigned size, std::span<u8> out) const {
+  const Pin pin(*this);
+  const FlatRange* r = pin->find(address);
+  if (r == nullptr || !takes_whole(*r, address, size)) return 0;
+  return r->handler->read_string(r->handler_offset + (address - r->start), size, out);
+}
+
+u64 AddressSpace::write_string(u64 address, unsigned size, std::span<const u8> in) const {
+  const Pin pin(*this);
+  const FlatRange* r = pin->find(address);
+  if (r == nullptr || !takes_whole(*r, address, size)) return 0;
+  return r->handler->write_string(r->handler_offset + (address - r->start), size, in);
 }
 
 bool AddressSpace::compare_exchange(u64 address, unsigned size, u64 expected, u64 desired) const {

@@ -2,6 +2,8 @@
 // What a device shows to the bus: registers at offsets.
 #pragma once
 
+#include <span>
+
 #include "base/types.h"
 
 namespace emu {
@@ -18,6 +20,16 @@ class IoHandler {
   [[nodiscard]] virtual u64 read(u64 offset, unsigned size) = 0;
   // `value` is zero-extended from `size` bytes.
   virtual void write(u64 offset, unsigned size, u64 value) = 0;
+  // A run of reads (writes) of the one register at `offset`, `size` bytes each, as string
+  // instructions make them: fills (takes) a beginning of the bytes and returns how many. 0: nothing
+  // was done and the caller makes the accesses one by one. Never remaps memory.
+  [[nodiscard]] virtual u64 read_string(u64 /*offset*/, unsigned /*size*/, std::span<u8> /*out*/) {
+    return 0;
+  }
+  [[nodiscard]] virtual u64 write_string(u64 /*offset*/, unsigned /*size*/,
+                                         std::span<const u8> /*in*/) {
+    return 0;
+  }
 };
 
 // Which accesses a window implements; the bus splits or widens the others. Powers of two.

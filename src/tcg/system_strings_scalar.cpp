@@ -97,14 +97,24 @@ class StringRun {
   }
   // Elements from `offset` that stay on one page and do not wrap; 0 if not even one does.
   [[nodiscard]] u64 room(u64 offset, u64 linear) const {
-    if (down_) return 0;
+    if (down_) return room_below(offset, linear);
     const u64 page = (kPageBytes - (linear & kOffsetMask)) / size_;
     const u64 wrap = mask_ == ~u64{0} ? page : (mask_ - offset + 1) / size_;
+    return page < wrap ? page : wrap;
+  }
+  // The same downwards; the first element is the one at the top.
+  [[nodiscard]] u64 room_below(u64 offset, u64 linear) const {
+    if (op_ != StringOp::kMovs && op_ != StringOp::kStos) return 0;
+    const u64 in_page = linear & kOffsetMask;
+    if (in_page + size_ > kPageBytes || mask_ - offset < size_ - 1) return 0;
+    const u64 page = in_page / size_ + 1;
+    const u64 wrap = offset / size_ + 1;
     return page < wrap ? page : wrap;
   }
   void advance(u64 elements);
   // One page's worth; 0: not possible in bulk; a fault has been delivered if faulted_.
   u64 bulk(u64 count);
+  u64 bulk_port(const u8* from, u8* to, u64 n);
   bool element();
   [[nodiscard]] bool check(SegmentIndex index, u64 offset, u64 bytes, bool write, bool deliver);
   bool compare_bulk(const u8* a, const u8* b, u64 n, u64& done_count);
@@ -179,6 +189,15 @@ void move_elements(u8* to, const u8* from, u64 n, unsigned size) {
   }
 }
 
+// From the top down; `to` and `from` are the first elements.
+void move_elements_down(u8* to, const u8* from, u64 n, unsigned size) {
+  for (; n != 0; --n, to -= size, from -= size) {
+    u64 value = 0;
+    copy_bytes(reinterpret_cast<u8*>(&value), from, size);
+    copy_bytes(to, reinterpret_cast<const u8*>(&value), size);
+  }
+}
+
 void store_elements(u8* to, u64 value, u64 n, unsigned size) {
   switch (size) {
     case 1:
@@ -195,8 +214,17 @@ void store_elements(u8* to, u64 value, u64 n, unsigned size) {
   }
 }
 
+// Elements between a port and a page of RAM, as many as the device takes at once.
+u64 StringRun::bulk_port(const u8* from, u8* to, u64 n) {
+  const auto port = static_cast<u16>(s_.gpr[kRdx]);
+  t_.save_vectors();
+  const u64 bytes = op_ == StringOp::kIns
+                        ? t_.bus().read_port_string(port, size_, {to, n * size_})
+                        : t_.bus().write_port_string(port, size_, {from, n * size_});
+  return bytes / size_;
+}
+
 u64 StringRun::bulk(u64 count) {
-  if (op_ == StringOp::kIns || op_ == StringOp::kOuts) return 0;
   u64 n = count;
   const auto source = static_cast<SegmentIndex>(c_.segment);
   const u64 si = s_.gpr[kRsi] & mask_;
@@ -212,25 +240,37 @@ u64 StringRun::bulk(u64 count) {
     n = n < r ? n : r;
   }
   if (n == 0) return 0;
-  if (reads_source() && !check(source, si, n * size_, false, false)) return 0;
-  if (uses_destination() && !check(kEs, di, n * size_, writes_destination(), false)) return 0;
+  const u64 below = down_ ? (n - 1) * size_ : 0;  // from the first element to the lowest
+  if (reads_source() && !check(source, si - below, n * size_, false, false)) return 0;
+  if (uses_destination() && !check(kEs, di - below, n * size_, writes_destination(), false)) {
+    return 0;
+  }
   Fault fault;
   const u8* from = nullptr;
   u8* to = nullptr;
   if (reads_source()) {
-    from = t_.bulk_host(source_linear, false, fault);
+    from = t_.bulk_host(source_linear - below, false, fault);
     if (from == nullptr) return 0;
   }
   if (uses_destination()) {
-    to = t_.bulk_host(target_linear, writes_destination(), fault);
+    to = t_.bulk_host(target_linear - below, writes_destination(), fault);
     if (to == nullptr) return 0;
   }
   const u64 a = read_gpr(s_, kRax, size_);
   const bool while_equal = c_.prefix != 0xf2;
   u64 ran = n;
   switch (op_) {
+    case StringOp::kIns:
+    case StringOp::kOuts:
+      ran = bulk_port(from, to, n);
+      break;
     case StringOp::kMovs:
-      move_elements(to, from, n, size_);
+      // The order shows only where the ranges overlap.
+      if (down_ && to < from + n * size_ && from < to + n * size_) {
+        move_elements_down(to + below, from + below, n, size_);
+      } else {
+        move_elements(to, from, n, size_);
+      }
       break;
     case StringOp::kStos:
       store_elements(to, a, n, size_);
@@ -264,7 +304,7 @@ u64 StringRun::bulk(u64 count) {
     s_.rflags = (s_.rflags & ~kFlagsArithmetic) | compare_flags(x, y, size_);
     stop_ = (x == y) != while_equal;
   }
-  advance(ran);
+  if (ran != 0) advance(ran);
   return ran;
 }
 

@@ -51,6 +51,14 @@ void IdeChannel::write(unsigned number, unsigned size, u32 value) {
   write_shared(number, static_cast<u8>(value));
 }
 
+u64 IdeChannel::read_data_string(unsigned size, std::span<u8> out) {
+  return selected() == nullptr ? 0 : selected()->read_data_string(size, out);
+}
+
+u64 IdeChannel::write_data_string(unsigned size, std::span<const u8> in) {
+  return selected() == nullptr ? 0 : selected()->write_data_string(size, in);
+}
+
 // Both drives listen to everything but data and commands.
 void IdeChannel::write_shared(unsigned number, u8 value) {
   each_drive([&](IdeDrive& drive) { drive.write_register(number, value); });

@@ -27,6 +27,9 @@ class IdeChannel {
   // Command block, registers 0..7; only register 0 is wider than a byte.
   [[nodiscard]] u32 read(unsigned number, unsigned size);
   void write(unsigned number, unsigned size, u32 value);
+  // The data register, many times; 0 if the drive moves nothing at once.
+  [[nodiscard]] u64 read_data_string(unsigned size, std::span<u8> out);
+  [[nodiscard]] u64 write_data_string(unsigned size, std::span<const u8> in);
   // 3F6h: alternate status, device control.
   [[nodiscard]] u8 read_alternate_status() const { return status(); }
   void write_control(u8 value);

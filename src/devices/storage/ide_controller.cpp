@@ -38,6 +38,14 @@ void IdeController::CommandPorts::write(u64 offset, unsigned size, u64 value) {
     channel_.write(static_cast<unsigned>(offset) + i, 1, static_cast<u8>(value >> (8 * i)));
 }
 
+u64 IdeController::CommandPorts::read_string(u64 offset, unsigned size, std::span<u8> out) {
+  return offset == ata::kRegData ? channel_.read_data_string(size, out) : 0;
+}
+
+u64 IdeController::CommandPorts::write_string(u64 offset, unsigned size, std::span<const u8> in) {
+  return offset == ata::kRegData ? channel_.write_data_string(size, in) : 0;
+}
+
 u64 IdeController::BusMasterPorts::read(u64 offset, unsigned size) {
   u64 value = 0;
   for (unsigned i = 0; i < size; ++i) {

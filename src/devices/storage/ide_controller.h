@@ -53,6 +53,8 @@ class IdeController final : public Device {
     explicit CommandPorts(IdeChannel& channel) : channel_(channel) {}
     [[nodiscard]] u64 read(u64 offset, unsigned size) override;
     void write(u64 offset, unsigned size, u64 value) override;
+    [[nodiscard]] u64 read_string(u64 offset, unsigned size, std::span<u8> out) override;
+    [[nodiscard]] u64 write_string(u64 offset, unsigned size, std::span<const u8> in) override;
 
    private:
     IdeChannel& channel_;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bits.h"
+
 namespace emu {
 
 using namespace ata;
@@ -80,6 +82,26 @@ void IdeDrive::write_data(unsigned size, u32 value) {
   std::memcpy(buffer_->data() + position_, &value, n);
   position_ += n;
   if (position_ == block_end_) block_ended();
+}
+
+u64 IdeDrive::read_data_string(unsigned size, std::span<u8> out) {
+  if (phase_ != Phase::kDataIn) return 0;
+  const u64 n = align_down(std::min<u64>(out.size(), block_end_ - position_), size);
+  if (n == 0) return 0;
+  std::memcpy(out.data(), buffer_->data() + position_, n);
+  position_ += n;
+  if (position_ == block_end_) block_ended();
+  return n;
+}
+
+u64 IdeDrive::write_data_string(unsigned size, std::span<const u8> in) {
+  if (phase_ != Phase::kDataOut) return 0;
+  const u64 n = align_down(std::min<u64>(in.size(), block_end_ - position_), size);
+  if (n == 0) return 0;
+  std::memcpy(buffer_->data() + position_, in.data(), n);
+  position_ += n;
+  if (position_ == block_end_) block_ended();
+  return n;
 }
 
 void IdeDrive::block_ended() {

@@ -53,6 +53,9 @@ class IdeDrive {
   // Data port, `size` 1, 2 or 4 bytes; without a transfer it reads zero and ignores writes.
   [[nodiscard]] u32 read_data(unsigned size);
   void write_data(unsigned size, u32 value);
+  // The same for many accesses, up to the end of the block; returns the bytes moved.
+  [[nodiscard]] u64 read_data_string(unsigned size, std::span<u8> out);
+  [[nodiscard]] u64 write_data_string(unsigned size, std::span<const u8> in);
 
   [[nodiscard]] bool interrupt_pending() const { return interrupt_pending_; }
   void clear_interrupt();
