@@ -46,13 +46,12 @@ Result<std::unique_ptr<MonitorSocket>> MonitorSocket::create(const std::string& 
   UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   UniqueFd wake(::eventfd(0, EFD_CLOEXEC));
   if (!listener || !wake) return fail_errno(errno, "cannot make a socket for --monitor");
-  const mode_t mask = ::umask(0177);
-  const int bound =
-      ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int code = errno;
-  ::umask(mask);
-  if (bound != 0) {
-    return fail_errno(code, "cannot listen on {} (remove the file if no other emu uses it)", path);
+  // The mode of the unbound socket becomes the mode of its file: nobody else may ever open it.
+  if (::fchmod(listener.get(), 0600) != 0) {
+    return fail_errno(errno, "cannot keep {} to this user", path);
+  }
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail_errno(errno, "cannot listen on {} (remove the file if no other emu uses it)", path);
   }
   if (::listen(listener.get(), 4) != 0) return fail_errno(errno, "cannot listen on {}", path);
   return std::unique_ptr<MonitorSocket>(
