@@ -226,6 +226,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void translate_uncached();
   unsigned fetch_uncached(u64 linear, u8* bytes, unsigned size);
   [[nodiscard]] bool bytes_are_current(const u8* first, u64 room, const u8* second) const;
+  bool move_translation(const BlockKey& key, const ExecInfo& page);
   TranslatedBlock* emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
                                 const TranslationCache::PageUse& second, bool cached);
   const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
