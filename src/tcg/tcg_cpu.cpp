@@ -24,7 +24,6 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       decode_cache_(engine.options().decode_cache ? std::make_unique<DecodeCache>() : nullptr),
       xsave_mask_(host_vector_components()),
       tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
-      fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
       page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)),
       write_entries_(std::make_unique<WriteEntry[]>(1u << kWriteEntryBits)) {
   frame_->self = frame_;
