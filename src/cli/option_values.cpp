@@ -83,7 +83,7 @@ constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceW
     {"sata", DriveInterface::kAhci},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 12> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 14> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
@@ -95,6 +95,8 @@ constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 12> kTrans
     {"stay-inside", &TcgOptions::stay_inside},
     {"park-pages", &TcgOptions::park_pages},
     {"live-immediates", &TcgOptions::live_immediates},
+    {"move-code", &TcgOptions::move_code},
+    {"tag-tlb", &TcgOptions::tag_tlb},
     {"perf-map", &TcgOptions::perf_map},
 }};
 

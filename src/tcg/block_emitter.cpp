@@ -7,6 +7,11 @@ namespace emu {
 
 namespace {
 
+// Programs are mapped wherever chance will have it; systems stay where they are.
+bool is_movable(TranslationMode mode) {
+  return mode.code64() && mode.cpl == 3 && mode.single_step == 0;
+}
+
 // Plain and stack instructions say themselves when they overwrite kT1.
 bool uses_scratch_freely(const GuestInstruction& g) {
   return g.kind != InstructionClass::kPlain && g.kind != InstructionClass::kStack &&
@@ -38,6 +43,7 @@ ImmediatePlace live_immediate_place(const GuestInstruction& g) {
 void EmitContext::emit_live_immediate(const GuestInstruction& g) {
   const unsigned size = live_immediate_place(g).length_bytes;
   // SAFETY: an address used as a number; guest RAM outlives the code.
+  out_->movable = false;
   as_.mov_imm(kT0, __builtin_bit_cast(u64, g.live_immediate));
   as_.load(kT0, HostMem::at(kT0), size);
   write_register(guest_register(g.operands[0].reg.value).number, kT0, size);
@@ -86,11 +92,12 @@ void EmitContext::emit_cold_parts() {
         as_.patch(part.from);
         out_->exits[part.number].cold_offset = as_.offset();
         as_.mov_imm(kT1, first_exit_id_ + part.number);
+        as_.relocate_field32(Relocation::Kind::kExitId);
         as_.jmp_to(stubs_.link_exit);
         break;
       case ColdPart::Kind::kPoll:
         out_->polls[part.number].cold_offset = as_.offset();
-        as_.mov_imm(kT0, part.target);
+        load_rip(kT0, part.target);
         as_.jmp_to(stubs_.loop_exit);
         break;
     }
@@ -117,7 +124,9 @@ void EmitContext::emit_block(const GuestBlock& block, const u8* host_address, u3
     plan_.clear();
   }
   // SAFETY: an address used as a number.
-  as_.reset(out.code, __builtin_bit_cast(u64, host_address));
+  as_.reset(out.code, __builtin_bit_cast(u64, host_address),
+            is_movable(mode_) ? &out.relocations : nullptr);
+  out.movable = is_movable(mode_);
   for (const GuestInstruction& g : block.instructions) {
     current_ = &g;
     add_map_entry(g);

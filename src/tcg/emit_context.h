@@ -77,6 +77,11 @@ class EmitContext {
  private:
   using HostReg = u8;
 
+  // A guest address, or minus one, into a host register.
+  void load_rip(HostReg to, u64 rip, Relocation::Kind kind = Relocation::Kind::kRip) {
+    if (!as_.mov_relocated(to, rip, kind)) out_->movable = false;
+  }
+
   // block_emitter.cpp: the block, its cold parts and its map
   void emit_instruction(const GuestInstruction& g);
   void add_map_entry(const GuestInstruction& g);
@@ -190,6 +195,7 @@ class EmitContext {
   void emit_system(const GuestInstruction& g);
   void load_system_operand(const GuestInstruction& g, const ZydisDecodedOperand& op);
   void call_handler(SystemCall call);
+  void load_call(const SystemCall* call);
   [[nodiscard]] const SystemCall* keep(SystemCall call);
   [[nodiscard]] SystemCall describe(const GuestInstruction& g) const;
 

@@ -93,9 +93,10 @@ void EmitContext::emit_call(const GuestInstruction& g) {
                                 {.size = bytes, .write = true, .segment = kSs, .partial = true});
   const u64 back = next_rip(g);
   if (static_cast<i64>(back) == static_cast<i32>(back)) {
+    out_->movable = false;
     as_.store_imm(to, static_cast<i32>(back), bytes);
   } else {
-    as_.mov_imm(kT2, back);
+    load_rip(kT2, back);
     as_.store(to, kT2, bytes);
   }
   adjust_stack(-static_cast<i64>(bytes));

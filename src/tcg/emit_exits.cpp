@@ -77,9 +77,10 @@ void EmitContext::emit_return_landing(u64 back) {
   const u64 negated = u64{0} - back;
   as_.mov(kT2, hRcx);
   if (static_cast<i64>(negated) == static_cast<i32>(negated)) {
+    out_->movable = false;
     as_.lea(hRcx, HostMem::at(kT0, static_cast<i32>(negated)));
   } else {
-    as_.mov_imm(kT1, negated);
+    load_rip(kT1, negated, Relocation::Kind::kNegatedRip);
     as_.lea(hRcx, HostMem::sum(kT0, kT1));
   }
   const u32 right = as_.jrcxz_short();

@@ -40,8 +40,11 @@ void EmitContext::load_offset(const GuestInstruction& g, const ZydisDecodedOpera
   disp += extra;
   if (op.mem.base == ZYDIS_REGISTER_RIP || op.mem.base == ZYDIS_REGISTER_EIP) {
     u64 address = g.next_rip() + static_cast<u64>(disp);
-    if (width == 4) address &= 0xffffffffu;
-    as_.mov_imm(kT0, address);
+    if (width == 4) {
+      out_->movable = false;
+      address &= 0xffffffffu;
+    }
+    load_rip(kT0, address);
     return;
   }
   const GuestRegister base = guest_register(op.mem.base), index = guest_register(op.mem.index);
@@ -239,8 +242,7 @@ void EmitContext::emit_slow_access(const ColdPart& part) {
 void EmitContext::emit_cold_segment(const ColdPart& part) {
   as_.patch(part.from);
   make_flags(part.flags, part.recipe);
-  // SAFETY: an address used as a number; the block owns the object.
-  as_.mov_imm(kT1, __builtin_bit_cast(u64, part.call));
+  load_call(part.call);
   as_.call_to(stubs_.call_system);
   as_.load(kT0, HostMem::frame(EMU_FRAME(exit_address)));
   as_.jmp_back(part.back);

@@ -177,9 +177,15 @@ const SystemCall* EmitContext::keep(SystemCall call) {
   return out_->system_calls.back().get();
 }
 
+// kT1 = the object, which the block owns.
+void EmitContext::load_call(const SystemCall* call) {
+  // SAFETY: an address used as a number.
+  const u64 address = __builtin_bit_cast(u64, call);
+  if (!as_.mov_relocated(kT1, address, Relocation::Kind::kSystemCall)) out_->movable = false;
+}
+
 void EmitContext::call_handler(SystemCall call) {
-  // SAFETY: an address used as a number; the block owns the object.
-  as_.mov_imm(kT1, __builtin_bit_cast(u64, keep(call)));
+  load_call(keep(call));
   as_.call_to(stubs_.call_system);
 }
 

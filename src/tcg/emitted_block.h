@@ -56,12 +56,29 @@ struct SystemCall {
   u16 mnemonic = 0;  // ZydisMnemonic
 };
 
+// A field of emitted code whose value depends on where the host code or the guest code lies, so
+// that the same guest bytes mapped somewhere else need no new translation.
+struct Relocation {
+  enum class Kind : u8 {
+    kStub,        // rel32 of a jump or call out of the block
+    kRip,         // imm64: a guest address
+    kNegatedRip,  // imm64: minus a guest address
+    kExitId,      // imm32
+    kSystemCall,  // imm64: pointer to the SystemCall
+  };
+  u32 offset : 24 = 0;
+  u32 kind : 8 = 0;
+};
+static_assert(sizeof(Relocation) == sizeof(u32));
+
 struct EmittedBlock {
   std::vector<u8> code;  // made for execution at the address it was emitted for
   std::vector<InstructionMapEntry> map;
   std::vector<DirectExit> exits;
   std::vector<PollSite> polls;
   std::vector<std::unique_ptr<SystemCall>> system_calls;
+  std::vector<Relocation> relocations;
+  bool movable = true;  // `relocations` is everything that depends on the block's address
 
   void clear() {
     code.clear();
@@ -69,6 +86,8 @@ struct EmittedBlock {
     exits.clear();
     polls.clear();
     system_calls.clear();
+    relocations.clear();
+    movable = true;
   }
 };
 

@@ -69,7 +69,30 @@ void HostAssembler::repeat(u32 from, u32 to) {
   const std::size_t count = to - from;
   if (limit_ - at_ < static_cast<std::ptrdiff_t>(count)) grow(count);
   std::memcpy(at_, buffer_.data() + from, count);
+  const u32 moved_by = offset() - from;
   at_ += count;
+  if (relocations_ == nullptr) return;
+  for (std::size_t i = 0, n = relocations_->size(); i < n; ++i) {
+    Relocation r = (*relocations_)[i];
+    if (r.offset < from || r.offset >= to) continue;
+    r.offset = (r.offset + moved_by) & 0xffffff;
+    relocations_->push_back(r);
+  }
+}
+
+void HostAssembler::add_relocation(u32 size_bytes, Relocation::Kind kind) {
+  if (relocations_ == nullptr) return;
+  Relocation r;
+  r.offset = (offset() - size_bytes) & 0xffffff;
+  r.kind = static_cast<u8>(kind);
+  relocations_->push_back(r);
+}
+
+bool HostAssembler::mov_relocated(u8 to, u64 value, Relocation::Kind kind) {
+  mov_imm(to, value);
+  if (value <= 0xffffffffu || static_cast<i64>(value) == static_cast<i32>(value)) return false;
+  add_relocation(8, kind);
+  return true;
 }
 
 void HostAssembler::mov(u8 to, u8 from, unsigned size) {
@@ -330,6 +353,7 @@ void HostAssembler::relative32(const u8* target) {
       static_cast<i64>(__builtin_bit_cast(u64, target)) - static_cast<i64>(address_ + offset() + 4);
   EMU_CHECK(distance == static_cast<i32>(distance));
   dword(static_cast<u32>(distance));
+  add_relocation(4, Relocation::Kind::kStub);
 }
 
 void HostAssembler::jmp_to(const u8* target) {

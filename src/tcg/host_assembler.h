@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "tcg/emitted_block.h"
 
 namespace emu {
 
@@ -47,10 +48,12 @@ class HostAssembler {
   HostAssembler(const HostAssembler&) = delete;
   HostAssembler& operator=(const HostAssembler&) = delete;
 
-  // Code is made for execution at `address`; finish() puts it into `code`.
-  void reset(std::vector<u8>& code, u64 address) {
+  // Code is made for execution at `address`; finish() puts it into `code`. What would have to
+  // change with the address is added to `relocations`, if there is such a list.
+  void reset(std::vector<u8>& code, u64 address, std::vector<Relocation>* relocations = nullptr) {
     code_ = &code;
     address_ = address;
+    relocations_ = relocations;
     at_ = buffer_.data();
   }
   void finish() { code_->assign(buffer_.data(), at_); }
@@ -79,6 +82,10 @@ class HostAssembler {
   // Moves: none of these touches flags. `size` in bytes.
   void mov(u8 to, u8 from, unsigned size = 8);
   void mov_imm(u8 to, u64 value);
+  // mov_imm() of a value that a relocation describes: false if it has no imm64 to relocate.
+  [[nodiscard]] bool mov_relocated(u8 to, u64 value, Relocation::Kind kind);
+  // The 4 bytes emitted last are a field of `kind`.
+  void relocate_field32(Relocation::Kind kind) { add_relocation(4, kind); }
   void load(u8 to, const HostMem& m, unsigned size = 8);          // zero-extends to 64 bits
   void load_signed(u8 to, const HostMem& m, unsigned size);       // sign-extends to 64 bits
   void load_partial(u8 to, const HostMem& m, unsigned size = 8);  // plain mov r, m
@@ -159,7 +166,10 @@ class HostAssembler {
   void relative32(const u8* target);
 
   void grow(std::size_t more);
+  // The field of `size_bytes` that ends here.
+  void add_relocation(u32 size_bytes, Relocation::Kind kind);
 
+  std::vector<Relocation>* relocations_ = nullptr;
   std::vector<u8>* code_ = nullptr;
   u64 address_ = 0;
   std::vector<u8> buffer_ = std::vector<u8>(16 * kKiB);  // kept between blocks

@@ -251,6 +251,7 @@ void TcgCpu::drop_jump_cache(const TranslatedBlock& block) noexcept {
 void TcgCpu::forget_code() noexcept {
   for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
   flush_exec(true);
+  other_spaces_.forget_all();
   jump_slot_ = kJumpCacheSlots + 1;
   for (KnownSlot& k : known_slots_) k = {};
 }
@@ -301,10 +302,9 @@ bool TcgCpu::take_requests(Service& service) noexcept {
   }
   if ((requests & kRequestWriteFlush) != 0) {
     requests_.fetch_and(~kRequestWriteFlush, std::memory_order_seq_cst);
-    for (u32 i = 0; i < fill_count_; ++i) {
-      const u32 at = fill_log_[i];
+    for_each_fill([this](u32 at) {
       frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] = kTlbInvalidTag;
-    }
+    });
   }
   CpuState& s = frame_->cpu;
   if ((requests & kRequestNmi) != 0) {
@@ -472,10 +472,13 @@ void TcgCpu::apply_effects() noexcept {
   mode_stale_ = true;
   if ((effects & (kEffectFlushAll | kEffectPagingMode)) != 0) {
     flush_tlb(true);
-  } else if ((effects & (kEffectFlushPcid | kEffectFlushNonGlobal | kEffectAddressSpace)) != 0) {
+  } else if ((effects & kEffectFlushNonGlobal) != 0) {
+    other_spaces_.forget_all();
     flush_tlb(false);
-  } else if ((effects & kEffectFlushPage) != 0) {
-    flush_page(core_.flush_page.value);
+  } else if ((effects & kEffectAddressSpace) != 0) {
+    switch_address_space((effects & kEffectFlushPcid) == 0);
+  } else if ((effects & (kEffectFlushOnePcid | kEffectFlushPage)) != 0) {
+    flush_pcid(core_.flush_pcid);
   }
   if ((effects & kEffectSmm) != 0) {
     save_vectors();

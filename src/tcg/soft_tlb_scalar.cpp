@@ -39,9 +39,18 @@ const FlatRange* TcgCpu::find_range(u64 phys) noexcept {
 
 void TcgCpu::log_fill(unsigned set, unsigned index) noexcept {
   TlbInfo& e = tlb_info_[set * kTlbEntries + index];
-  if (e.logged) return;
-  e.logged = true;
-  fill_log_[fill_count_++] = set * kTlbEntries + index;
+  const unsigned global = e.global ? 1 : 0;
+  if (bit(e.logged, global)) return;
+  e.logged = static_cast<u8>(e.logged | 1u << global);
+  FillLog& log = fill_log_[global];
+  log.at[log.count++] = set * kTlbEntries + index;
+}
+
+void TcgCpu::drop_tlb_entry(u32 at) noexcept {
+  tlb_info_[at].linear_page = 1;
+  TlbSet& tlb = frame_->tlb[at / kTlbEntries];
+  tlb.read_tag[at % kTlbEntries] = kTlbInvalidTag;
+  tlb.write_tag[at % kTlbEntries] = kTlbInvalidTag;
 }
 
 TlbInfo* TcgCpu::resolve(u64 linear, unsigned set, bool write, bool implicit,
@@ -59,14 +68,12 @@ TlbInfo* TcgCpu::resolve(u64 linear, unsigned set, bool write, bool implicit,
   fault = walk_page(core_, LinearAddr{linear}, access, t);
   if (fault) return nullptr;
   ++counters_.tlb_fills;
-  const bool logged = e.logged;
   e.linear_page = page;
   e.phys_page = t.physical.value & ~kOffsetMask;
   e.readable = t.readable;
   e.writable = t.writable;
   e.global = t.global;
   e.large = t.page_bytes > kPageBytes;
-  e.logged = logged;
   e.host = nullptr;
   e.ram = nullptr;
   e.ram_writable = false;
@@ -108,26 +115,29 @@ void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
 void TcgCpu::flush_tlb(bool global_too) noexcept {
   ++counters_.flushes;
   core_.paging_cache.flush();
-  u32 kept = 0;
-  for (u32 i = 0; i < fill_count_; ++i) {
-    const u32 at = fill_log_[i];
-    TlbInfo& e = tlb_info_[at];
-    if (e.global && !global_too) {
-      fill_log_[kept++] = at;
-      continue;
-    }
-    e.linear_page = 1;
-    e.logged = false;
-    TlbSet& tlb = frame_->tlb[at / kTlbEntries];
-    tlb.read_tag[at % kTlbEntries] = kTlbInvalidTag;
-    tlb.write_tag[at % kTlbEntries] = kTlbInvalidTag;
+  flush_fills(0);
+  if (global_too) {
+    flush_fills(1);
+    other_spaces_.forget_all();
+    const CpuState& s = frame_->cpu;
+    other_spaces_.set_current(static_cast<u16>((s.cr4 & kCr4Pcide) != 0 ? s.cr3 & 0xfff : 0));
   }
-  fill_count_ = kept;
-  if (kept == 0) {
+  if (fill_log_[1].count == 0) {
     for (u64& r : large_regions_) r = 0;
     giant_pages_ = false;
   }
   flush_exec(global_too);
+}
+
+void TcgCpu::flush_fills(unsigned global) noexcept {
+  FillLog& log = fill_log_[global];
+  for (u32 i = 0; i < log.count; ++i) {
+    TlbInfo& e = tlb_info_[log.at[i]];
+    e.logged = static_cast<u8>(e.logged & ~(1u << global));
+    // Of another page by now, which is in the other log?
+    if (e.global == (global != 0)) drop_tlb_entry(log.at[i]);
+  }
+  log.count = 0;
 }
 
 void TcgCpu::flush_exec(bool global_too) noexcept {
@@ -158,24 +168,17 @@ void TcgCpu::flush_page(u64 linear) noexcept {
   const u64 page = linear & ~kOffsetMask;
   const unsigned index = tlb_index(linear);
   for (unsigned set = 0; set < kMemorySets; ++set) {
-    TlbInfo& e = tlb_info_[set * kTlbEntries + index];
-    if (e.linear_page != page) continue;
-    e.linear_page = 1;
-    frame_->tlb[set].read_tag[index] = kTlbInvalidTag;
-    frame_->tlb[set].write_tag[index] = kTlbInvalidTag;
+    const u32 at = set * kTlbEntries + index;
+    if (tlb_info_[at].linear_page == page) drop_tlb_entry(at);
   }
   const u64 region = linear >> kLargeShift;
   const bool large = bit(large_regions_[region & 63], static_cast<unsigned>((region >> 6) & 63));
   if (large || giant_pages_) {
     const u64 shift = giant_pages_ ? kGiantShift : kLargeShift + 1;  // 4 MiB pages exist
-    for (u32 i = 0; i < fill_count_; ++i) {
-      TlbInfo& e = tlb_info_[fill_log_[i]];
-      if (!e.large || (e.linear_page >> shift) != (linear >> shift)) continue;
-      e.linear_page = 1;
-      frame_->tlb[fill_log_[i] / kTlbEntries].read_tag[fill_log_[i] % kTlbEntries] = kTlbInvalidTag;
-      frame_->tlb[fill_log_[i] / kTlbEntries].write_tag[fill_log_[i] % kTlbEntries] =
-          kTlbInvalidTag;
-    }
+    for_each_fill([&](u32 at) {
+      const TlbInfo& e = tlb_info_[at];
+      if (e.large && (e.linear_page >> shift) == (linear >> shift)) drop_tlb_entry(at);
+    });
   }
   bool executed = false;
   const u64 shift = giant_pages_ ? kGiantShift : kLargeShift + 1;
@@ -206,8 +209,7 @@ void TcgCpu::drop_write_entries(const u8* host_page) noexcept {
     return;
   }
   w = {};
-  for (u32 i = 0; i < fill_count_; ++i) {
-    const u32 at = fill_log_[i];
+  for_each_fill([&](u32 at) {
     const u8* host = tlb_info_[at].host;
     if (host == host_page) {
       drop_at(at);
@@ -215,7 +217,7 @@ void TcgCpu::drop_write_entries(const u8* host_page) noexcept {
                frame_->tlb[at / kTlbEntries].write_tag[at % kTlbEntries] != kTlbInvalidTag) {
       note_write_entry(host, at);
     }
-  }
+  });
 }
 
 unsigned TcgCpu::set_for(Privilege who) const noexcept {

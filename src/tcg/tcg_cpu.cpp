@@ -24,7 +24,6 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
       decode_cache_(engine.options().decode_cache ? std::make_unique<DecodeCache>() : nullptr),
       xsave_mask_(host_vector_components()),
       tlb_info_(std::make_unique<TlbInfo[]>(kMemorySets * kTlbEntries)),
-      fill_log_(std::make_unique<u32[]>(kMemorySets * kTlbEntries)),
       page_ids_(std::make_unique<PageIdEntry[]>(kPageIdCacheEntries)),
       write_entries_(std::make_unique<WriteEntry[]>(1u << kWriteEntryBits)) {
   frame_->self = frame_;
@@ -139,16 +138,16 @@ std::string TcgCpu::counters() const {
   std::string text = fmt::format(
       "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left "
       "{}\ntranslations {}\n"
-      "links {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes "
+      "moves {}\nlinks {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes "
       "{}\ntlb_fills "
       "{}\nslow_accesses {}\n"
       "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts "
       "{}\ntlb_flushes {}\n"
       "uncached {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
-      t.links.load(), t.invalidations.load(), t.parked.load(), t.unparked.load(), t.clears.load(),
-      c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls, c.faults, c.interrupts,
-      c.flushes, c.uncached);
+      t.moves.load(), t.links.load(), t.invalidations.load(), t.parked.load(), t.unparked.load(),
+      t.clears.load(), c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls, c.faults,
+      c.interrupts, c.flushes, c.uncached);
   for (unsigned m = 0; m < kMnemonics; ++m) {
     if (c.system[m] == 0) continue;
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
@@ -234,6 +233,8 @@ void TcgCpu::translate() {
   const ExecInfo first = exec_info_[(linear >> 12) & (kItlbEntries - 1)];
   const std::size_t offset = linear & (kPageBytes - 1);
   const u64 linear_mask = mode_.code64() ? ~u64{0} : 0xffffffff;
+  if (move_translation({first.host + offset, frame_->cpu.rip, block_mode().packed()}, first))
+    return;
   DecodeLimits limits;
   limits.max_instructions = mode_.single_step || engine_.options().one_instruction_blocks
                                 ? 1
@@ -267,6 +268,19 @@ void TcgCpu::translate() {
     }
   }
   translate_uncached();
+}
+
+// The same bytes were translated for another address, where a program had them mapped.
+bool TcgCpu::move_translation(const BlockKey& key, const ExecInfo& page) {
+  if (!engine_.options().move_code || mode_.cpl != 3 || !mode_.code64()) return false;
+  TranslationCache& cache = engine_.cache();
+  const std::lock_guard lock(cache.mutex());
+  const TranslatedBlock* known = cache.movable(key);
+  if (known == nullptr || !cache.has_room()) return false;
+  cache_clears_ = cache.counters().clears.load();
+  const TranslatedBlock* block = cache.move(*known, key, {page.ram, page.ram_page, page.host});
+  if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
+  return true;
 }
 
 // The page is executed again: what was translated from it is back unless it

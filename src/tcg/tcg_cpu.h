@@ -15,37 +15,13 @@
 #include "cpu/cpuid_model.h"
 #include "cpu/page_walk.h"
 #include "frontend/decode_cache.h"
+#include "tcg/address_spaces.h"
 #include "tcg/block_emitter.h"
 #include "tcg/frame.h"
 #include "tcg/stubs.h"
 #include "tcg/tcg_engine.h"
 
 namespace emu {
-
-// What the soft TLB knows about a page besides what generated code reads.
-struct TlbInfo {
-  u64 linear_page = 1;  // page address; 1: empty
-  u64 phys_page = 0;
-  u8* host = nullptr;  // RAM or ROM contents; null: MMIO or open bus
-  GuestRam* ram = nullptr;
-  u64 ram_page = 0;  // index in *ram
-  bool readable = false;
-  bool writable = false;      // the page tables allow it and the dirty bit is set
-  bool ram_writable = false;  // writes reach the memory
-  bool global = false;
-  bool large = false;
-  bool logged = false;
-};
-
-// The execute TLB's knowledge, parallel to VcpuFrame::itlb_id.
-struct ExecInfo {
-  u64 linear_page = 1;  // page address, with bit 0 set for user-mode fetches | 2: valid
-  u8* host = nullptr;
-  GuestRam* ram = nullptr;
-  u64 ram_page = 0;
-  bool global = false;
-  bool large = false;
-};
 
 class TcgCpu final : public VCpu, public CpuMemory {
  public:
@@ -206,7 +182,16 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void count_code_write(const u8* host_page) noexcept;
   [[nodiscard]] bool runs_dropped_code(const u8* return_address) const noexcept;
   void note_write_entry(const u8* host_page, u32 at) noexcept;
+  // Everything that invalidates translations comes through these three and flush_page(). What
+  // flush_tlb(true) drops includes other address spaces.
   void flush_tlb(bool global_too) noexcept;
+  void switch_address_space(bool keeps_entries) noexcept;
+  void flush_pcid(u16 pcid) noexcept;
+  void flush_fills(unsigned global) noexcept;
+  void drop_tlb_entry(u32 at) noexcept;
+  void save_address_space(SavedSpace& to) noexcept;
+  void restore_address_space(const SavedSpace& from) noexcept;
+  void restore_jumps(const SavedSpace& from) noexcept;
   void flush_exec(bool global_too) noexcept;
   void flush_jump_cache(bool global_too) noexcept;
   void log_fill(unsigned set, unsigned index) noexcept;
@@ -226,6 +211,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void translate_uncached();
   unsigned fetch_uncached(u64 linear, u8* bytes, unsigned size);
   [[nodiscard]] bool bytes_are_current(const u8* first, u64 room, const u8* second) const;
+  bool move_translation(const BlockKey& key, const ExecInfo& page);
   TranslatedBlock* emit_and_add(const BlockKey& key, const TranslationCache::PageUse& first,
                                 const TranslationCache::PageUse& second, bool cached);
   const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
@@ -287,8 +273,18 @@ class TcgCpu final : public VCpu, public CpuMemory {
   } commit_;
   std::unique_ptr<TlbInfo[]> tlb_info_;  // kMemorySets * kTlbEntries
   ExecInfo exec_info_[kItlbEntries];
-  std::unique_ptr<u32[]> fill_log_;
-  u32 fill_count_ = 0;
+  struct FillLog {
+    std::unique_ptr<u32[]> at = std::make_unique<u32[]>(kMemorySets * kTlbEntries);
+    u32 count = 0;
+  };
+  FillLog fill_log_[2];  // filled entries; [1]: of global pages, which a CR3 load leaves alone
+  template <class F>
+  void for_each_fill(F&& f) noexcept {
+    for (const FillLog& log : fill_log_) {
+      for (u32 i = 0; i < log.count; ++i) f(log.at[i]);
+    }
+  }
+  AddressSpaces other_spaces_;  // all but the one in CR3
   // Filled jump-cache entries, those of global pages apart: a CR3 load leaves them alone.
   struct JumpLog {
     std::unique_ptr<u32[]> at = std::make_unique_for_overwrite<u32[]>(kJumpLogEntries);

@@ -228,11 +228,12 @@ void TcgEngine::park_page(const u8* host_page) {
   count_dropped(dropped);
 }
 
+// Counts first: see TcgCpu::restore_jumps().
 void TcgEngine::count_dropped(const std::vector<TranslatedBlock*>& dropped) {
+  if (!dropped.empty()) invalidation_count_.fetch_add(1, std::memory_order_seq_cst);
   for (const TranslatedBlock* b : dropped) {
     for (TcgCpu* cpu : cpus_) cpu->drop_jump_cache(*b);
   }
-  if (!dropped.empty()) invalidation_count_.fetch_add(1, std::memory_order_release);
 }
 
 Result<std::unique_ptr<Accelerator>> create_tcg(AddressSpace& memory, const Clock& clock,

@@ -21,6 +21,8 @@ struct TcgOptions {
   bool park_pages = true;       // pages that are written more than run cost little to write
   bool live_immediates = true;  // constants that the guest keeps patching are read when used
   bool decode_cache = true;     // instruction forms seen lately are not decoded again
+  bool move_code = true;        // code mapped at another address is a copy of its translation
+  bool tag_tlb = true;          // address spaces with a PCID keep their TLB entries
   bool one_instruction_blocks = false;
   bool perf_map = false;  // write /tmp/perf-PID.map
   u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none

@@ -127,12 +127,105 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> 
     block.second_page = second.host;
     watch(block, second, 0, to - kPageBytes);
   }
+  enter(block);
+  if (!cached) ++dropped_count_;
+  if (!cached) return &block;
+  publish(block);
+  if (emitted.movable && block.second_page == nullptr) {
+    block.movable = true;
+    block.relocations = arena_.copy(std::span<const Relocation>(emitted.relocations));
+    movable_[movable_index(key)] = &block;
+  }
+  return &block;
+}
+
+void TranslationCache::enter(TranslatedBlock& block) {
   const u32 index = block_count_.load(std::memory_order_relaxed);
   order_[index] = &block;
   block_count_.store(index + 1, std::memory_order_release);
-  if (cached) publish(block);
-  if (!cached) ++dropped_count_;
   counters_.blocks.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::size_t TranslationCache::movable_index(const BlockKey& key) {
+  const u64 h = (reinterpret_cast<u64>(key.guest) + key.mode) * 0x9e3779b97f4a7c15u;
+  return h >> (64 - kMovableBits);
+}
+
+const TranslatedBlock* TranslationCache::movable(const BlockKey& key) const {
+  const TranslatedBlock* b = movable_[movable_index(key)];
+  const bool fits = b != nullptr && b->key.guest == key.guest && b->key.mode == key.mode &&
+                    b->valid.load(std::memory_order_relaxed) &&
+                    (b->key.rip - key.rip) % kPageBytes == 0;
+  return fits ? b : nullptr;
+}
+
+// moved_code_ = the code of `from` for code_.next(), with unlinked exits.
+void TranslationCache::relocate(const TranslatedBlock& from, u64 rip_delta) {
+  moved_code_.assign(from.code, from.code + from.code_bytes);
+  for (u32 id = from.first_exit; id < from.first_exit + from.exit_count; ++id) {
+    const ExitRecord& e = exits_[id];
+    store_le(moved_code_.data() + (e.patch - from.code), static_cast<u32>(e.cold - (e.patch + 4)));
+  }
+  const auto host_delta = static_cast<u32>(code_.next() - from.code);
+  for (const Relocation& r : from.relocations) {
+    u8* field = moved_code_.data() + r.offset;
+    switch (static_cast<Relocation::Kind>(r.kind)) {
+      case Relocation::Kind::kStub:
+        store_le(field, load_le<u32>(field) - host_delta);
+        break;
+      case Relocation::Kind::kRip:
+        store_le(field, load_le<u64>(field) + rip_delta);
+        break;
+      case Relocation::Kind::kNegatedRip:
+        store_le(field, load_le<u64>(field) - rip_delta);
+        break;
+      case Relocation::Kind::kExitId:
+        store_le(field, load_le<u32>(field) - from.first_exit + exit_count_);
+        break;
+      case Relocation::Kind::kSystemCall: {
+        auto call =
+            std::make_unique<SystemCall>(*reinterpret_cast<SystemCall*>(load_le<u64>(field)));
+        call->rip += rip_delta;
+        store_le(field, reinterpret_cast<u64>(call.get()));
+        system_calls_.push_back(std::move(call));
+        break;
+      }
+    }
+  }
+}
+
+TranslatedBlock* TranslationCache::move(const TranslatedBlock& from, const BlockKey& key,
+                                        const PageUse& page) {
+  const u64 rip_delta = key.rip - from.key.rip;
+  relocate(from, rip_delta);
+  TranslatedBlock& block = arena_.make<TranslatedBlock>();
+  block.key = key;
+  block.length_bytes = from.length_bytes;
+  block.code = code_.append(moved_code_.data(), moved_code_.size());
+  block.code_bytes = from.code_bytes;
+  block.first_exit = exit_count_;
+  block.exit_count = from.exit_count;
+  for (u32 id = from.first_exit; id < from.first_exit + from.exit_count; ++id) {
+    const ExitRecord& e = exits_[id];
+    exits_[exit_count_++] = {&block,
+                             nullptr,
+                             e.target_rip + rip_delta,
+                             block.code + (e.patch - from.code),
+                             block.code + (e.cold - from.code),
+                             0,
+                             e.unshared};
+  }
+  // What does not depend on the address lives as long as both.
+  block.map = from.map;
+  block.polls = from.polls;
+  block.bytes = from.bytes;
+  block.relocations = from.relocations;
+  block.movable = true;
+  page_code(page).blocks.push_back(&block);
+  enter(block);
+  publish(block);
+  movable_[movable_index(key)] = &block;
+  counters_.moves.fetch_add(1, std::memory_order_relaxed);
   return &block;
 }
 
@@ -357,6 +450,7 @@ void TranslationCache::clear() {
     buckets_[i].store(nullptr, std::memory_order_relaxed);
   }
   block_count_.store(0);
+  std::fill_n(movable_.get(), std::size_t{1} << kMovableBits, nullptr);
   exit_count_ = 1;
   dropped_count_ = 0;
   arena_.clear();

@@ -46,6 +46,8 @@ struct TranslatedBlock {
   std::span<const PollSite> polls;
   std::span<const u8> bytes;                   // the guest's, as they were translated
   std::span<const u8* const> live_immediates;  // bytes that its code reads when it runs
+  std::span<const Relocation> relocations;     // if movable
+  bool movable = false;  // its code may be copied for another address of the same guest bytes
 };
 
 // A guest instruction of a block, from a host PC in it.
@@ -97,6 +99,11 @@ class TranslationCache {
   // false it is never found again. `bytes` are the guest bytes it was made from.
   TranslatedBlock* add(const BlockKey& key, std::span<const u8> bytes, EmittedBlock& emitted,
                        const PageUse& first, const PageUse& second, bool cached);
+  // A valid block of the same bytes and mode that was mapped at another address, and of which
+  // move() can make one for `key`; null if none is known.
+  [[nodiscard]] const TranslatedBlock* movable(const BlockKey& key) const;
+  // Adds a copy of `from` for `key`, as add() would. `page` is the one with its bytes.
+  TranslatedBlock* move(const TranslatedBlock& from, const BlockKey& key, const PageUse& page);
   // Announces that bytes [from, to) of the page become code: before they are looked at for the last
   // time, so that a write is either seen in them or sees this.
   void announce(const PageUse& use, u64 from, u64 to);
@@ -132,7 +139,8 @@ class TranslationCache {
   [[nodiscard]] bool touches_code(const u8* host_page, u64 from, u64 to) const noexcept;
 
   struct Counters {
-    std::atomic<u64> blocks{0}, links{0}, invalidations{0}, clears{0}, parked{0}, unparked{0};
+    std::atomic<u64> blocks{0}, moves{0}, links{0}, invalidations{0}, clears{0}, parked{0},
+        unparked{0};
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
@@ -167,6 +175,9 @@ class TranslationCache {
   static constexpr unsigned kPatchSites = 256;
   static constexpr u32 kPatchesToBeLive = 4;
 
+  [[nodiscard]] static std::size_t movable_index(const BlockKey& key);
+  void relocate(const TranslatedBlock& from, u64 rip_delta);
+  void enter(TranslatedBlock& block);
   TranslationCache(CodeCache code, Mapping buckets, Mapping exits, Mapping order);
   [[nodiscard]] static std::size_t hash(const BlockKey& key);
   void drop(TranslatedBlock& block);
@@ -194,8 +205,13 @@ class TranslationCache {
   TranslatedBlock** order_;  // by ascending code address
   std::atomic<u32> block_count_{0};
   u32 exit_count_ = 1;
-  u64 dropped_count_ = 0;  // blocks that nothing finds any more, since clear()
-  Arena arena_;            // blocks and what they point to
+  // The movable block added last, by its bytes and mode; collisions forget.
+  static constexpr unsigned kMovableBits = 17;
+  std::unique_ptr<TranslatedBlock*[]> movable_ =
+      std::make_unique<TranslatedBlock*[]>(std::size_t{1} << kMovableBits);
+  std::vector<u8> moved_code_;  // what relocate() made
+  u64 dropped_count_ = 0;       // blocks that nothing finds any more, since clear()
+  Arena arena_;                 // blocks and what they point to
   std::vector<std::unique_ptr<SystemCall>> system_calls_;  // that code points to
   std::unordered_map<const u8*, PageCode> pages_;
   PatchSite sites_[kPatchSites];
