@@ -107,6 +107,7 @@ void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
 
 void TcgCpu::flush_tlb(bool global_too) noexcept {
   ++counters_.flushes;
+  user_flushes_.flush();
   core_.paging_cache.flush();
   u32 kept = 0;
   for (u32 i = 0; i < fill_count_; ++i) {
@@ -154,6 +155,7 @@ void TcgCpu::flush_jump_cache(bool global_too) noexcept {
 }
 
 void TcgCpu::flush_page(u64 linear) noexcept {
+  user_flushes_.flush_page(linear);
   core_.paging_cache.flush();
   const u64 page = linear & ~kOffsetMask;
   const unsigned index = tlb_index(linear);
