@@ -100,6 +100,12 @@ constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 14> kTrans
     {"perf-map", &TcgOptions::perf_map},
 }};
 
+constexpr std::array<std::pair<std::string_view, NativeUser>, 3> kNativeUserWords{{
+    {"off", NativeUser::kOff},
+    {"on", NativeUser::kComputing},
+    {"always", NativeUser::kAlways},
+}};
+
 Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
   if (value == "none") return {};
   if (value == "floppy") {
@@ -436,6 +442,12 @@ Result<void> parse_translator(std::string_view option, std::string_view text, Tc
       const auto on = parse_switch(option, key, value);
       if (!on) return on.error();
       options.*(*member) = *on;
+    } else if (key == "native-user") {
+      const auto* when = find_word(kNativeUserWords, value);
+      if (when == nullptr) {
+        return fail("{}: native-user={} is not known: use off, on or always", option, value);
+      }
+      options.native_user = *when;
     } else if (key == "max-block") {
       const auto count = parse_number(option, value, 1, 1024);
       if (!count) return count.error();

@@ -38,8 +38,20 @@ class HostThread {
 
 // The x87 and vector state components that guest code may hold in host registers (XCR0 bits).
 [[nodiscard]] u64 host_vector_components();
+// The host's XCR0 as XGETBV gives it to programs; 0 without XSAVE.
+[[nodiscard]] u64 host_extended_control();
 // Whether the host has what emitted code uses: BMI2 (PEXT), LAHF in 64-bit mode, AVX, XSAVEOPT.
 [[nodiscard]] bool host_can_translate();
+
+// Stops the process that runs guest code, at once or as soon as it runs. Scalar.
+inline void interrupt_user_process(int pid) noexcept {
+  constexpr long kIgnoredSignal = SIGURG;
+  long number = SYS_tgkill;
+  asm volatile("syscall"
+               : "+a"(number)
+               : "D"(static_cast<long>(pid)), "S"(static_cast<long>(pid)), "d"(kIgnoredSignal)
+               : "rcx", "r11", "memory");
+}
 
 // Lets another thread run on this processor. Scalar: no library call, vector registers survive.
 inline void yield_host() noexcept {

@@ -74,7 +74,7 @@ void install_handlers() {
   });
 }
 
-u64 host_xcr0() {
+u64 read_xcr0() {
   u32 a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & (1u << 27)) == 0) return 0;
   u32 low = 0, high = 0;
@@ -124,9 +124,14 @@ Result<Mapping> make_return_stack() {
   return memory;
 }
 
+u64 host_extended_control() {
+  static const u64 value = read_xcr0();
+  return value;
+}
+
 u64 host_vector_components() {
   constexpr u64 kX87SseAvxAvx512 = 0xe7;
-  return host_xcr0() & kX87SseAvxAvx512;
+  return host_extended_control() & kX87SseAvxAvx512;
 }
 
 bool host_can_translate() {
@@ -135,7 +140,7 @@ bool host_can_translate() {
   const bool basic = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx");
   const bool lahf = __get_cpuid(0x80000001, &a, &b, &c, &d) != 0 && (c & 1) != 0;
   const bool xsaveopt = __get_cpuid_count(0xd, 1, &a, &b, &c, &d) != 0 && (a & 1) != 0;
-  return basic && lahf && xsaveopt && (host_xcr0() & 7) == 7;
+  return basic && lahf && xsaveopt && (host_extended_control() & 7) == 7;
 }
 
 }  // namespace emu

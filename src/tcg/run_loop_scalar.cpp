@@ -106,7 +106,8 @@ TranslationMode TcgCpu::compute_mode() noexcept {
     }
     m.flat_segments = flats & 63;
   }
-  const bool step = (s.rflags & kFlagTf) != 0 || s.interrupt_shadow;
+  if (s.cpl() != 3) one_by_translator_ = false;
+  const bool step = (s.rflags & kFlagTf) != 0 || s.interrupt_shadow || one_by_translator_;
   const bool data_break = has_data_breakpoints(s);
   m.always_slow =
       data_break || ((s.cr0 & kCr0Am) != 0 && (s.rflags & kFlagAc) != 0 && s.cpl() == 3);
@@ -284,6 +285,7 @@ void TcgCpu::rearm_polls() noexcept {
 
 void TcgCpu::request_exit(u32 request) noexcept {
   requests_.fetch_or(request, std::memory_order_seq_cst);
+  if (const int pid = native_pid_.load(std::memory_order_seq_cst)) interrupt_user_process(pid);
   __atomic_store_n(&frame_->poll_pointer, kPollTrap, __ATOMIC_SEQ_CST);
   __atomic_store_n(&frame_->jump_index_mask, u64{0}, __ATOMIC_SEQ_CST);
 }
@@ -318,6 +320,13 @@ bool TcgCpu::take_requests(Service& service) noexcept {
   return false;
 }
 
+// An external interrupt is about to be delivered: what does it find?
+void TcgCpu::note_user_tick() noexcept {
+  const CpuState& s = frame_->cpu;
+  if (!user_policy_.on() || s.cpl() != 3 || !s.code64()) return;
+  user_policy_.tick(s.cr3, counters_.system[ZYDIS_MNEMONIC_SYSCALL] + counters_.faults);
+}
+
 // Delivers the pending event of highest priority, if the state lets it.
 void TcgCpu::take_interrupts() noexcept {
   CpuState& s = frame_->cpu;
@@ -342,6 +351,7 @@ void TcgCpu::take_interrupts() noexcept {
     save_vectors();
     if (const auto vector = bus_->acknowledge_interrupt()) {
       ++counters_.interrupts;
+      note_user_tick();
       deliver_interrupt(core_, *vector, false);
       mode_stale_ = true;
     }
@@ -366,7 +376,7 @@ const u8* TcgCpu::continue_inside() noexcept {
   }
   wants_unshared_ = false;
   compute_mode();
-  if (mode_.single_step) return nullptr;
+  if (mode_.single_step || wants_native()) return nullptr;
   find_jump_slot();
   const u8* code = nullptr;
   const u64 index = s.rip & kJumpIndexMask;
@@ -450,8 +460,10 @@ TcgCpu::Service TcgCpu::loop() noexcept {
         continue;
       }
     }
+    if (wants_native()) return stop_for(Service::kNative);
     TranslatedBlock* block = lookup_block();
     if (fetch_fault_) {
+      one_by_translator_ = false;
       ++counters_.faults;
       deliver_fault(core_, fetch_fault_);
       mode_stale_ = true;
@@ -461,6 +473,10 @@ TcgCpu::Service TcgCpu::loop() noexcept {
     find_jump_slot();
     cache_jump(*block);
     run_block(*block);
+    if (one_by_translator_) {
+      one_by_translator_ = false;
+      mode_stale_ = true;
+    }
     if (link_id_ != 0) return stop_for(Service::kLink);
   }
 }

@@ -114,6 +114,7 @@ void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
 
 void TcgCpu::flush_tlb(bool global_too) noexcept {
   ++counters_.flushes;
+  user_flushes_.flush();
   core_.paging_cache.flush();
   flush_fills(0);
   if (global_too) {
@@ -164,6 +165,7 @@ void TcgCpu::flush_jump_cache(bool global_too) noexcept {
 }
 
 void TcgCpu::flush_page(u64 linear) noexcept {
+  user_flushes_.flush_page(linear);
   core_.paging_cache.flush();
   const u64 page = linear & ~kOffsetMask;
   const unsigned index = tlb_index(linear);

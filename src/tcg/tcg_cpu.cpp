@@ -40,6 +40,13 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
     slot.code[0] = engine.stubs().table.loop_exit;
   }
   for (u32& id : frame_->itlb_id) id = 0;
+  if (engine.options().native_user != NativeUser::kOff &&
+      !engine.options().one_instruction_blocks && engine.options().dump_block == 0) {
+    user_ = std::make_unique<UserMode>(*this);
+    user_policy_.set(engine.options().native_user == NativeUser::kAlways
+                         ? UserPolicy::When::kAlways
+                         : UserPolicy::When::kComputing);
+  }
   reset_cpu(frame_->cpu, false);
   if (config.index != 0) frame_->cpu.activity = Activity::kWaitForSipi;
   view_ = engine.memory().view();
@@ -153,6 +160,7 @@ std::string TcgCpu::counters() const {
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
                         c.system[m]);
   }
+  if (user_ != nullptr) text += user_->counters();
   return text;
 }
 
@@ -167,6 +175,9 @@ StopReason TcgCpu::run(CpuBus& bus) {
         break;
       case Service::kLink:
         link_exit();
+        break;
+      case Service::kNative:
+        run_native();
         break;
       case Service::kHalted:
         if (frame_->cpu.activity == Activity::kShutdown) {
@@ -184,6 +195,28 @@ StopReason TcgCpu::run(CpuBus& bus) {
       }
     }
   }
+}
+
+// Runs ring-3 code natively until the translator is needed.
+void TcgCpu::run_native() {
+  const InCode in_code(*this);
+  const u64 cr3 = frame_->cpu.cr3;
+  switch (user_->run()) {
+    case UserMode::Result::kInstruction:
+      one_by_translator_ = true;
+      user_policy_.stopped(cr3);
+      break;
+    case UserMode::Result::kAgain:
+      break;
+    case UserMode::Result::kRefused:
+      user_policy_.refuse(cr3);
+      break;
+    case UserMode::Result::kLost:
+      user_process_lost_ = true;
+      request_exit(kRequestKick);
+      break;
+  }
+  mode_stale_ = true;
 }
 
 bool TcgCpu::serve_requests(StopReason& reason) {
@@ -209,6 +242,12 @@ bool TcgCpu::serve_requests(StopReason& reason) {
     reason = {StopReason::Kind::kError,
               "the host could not provide guest memory: free some, or give the "
               "guest less (-m)"};
+    return true;
+  }
+  if (user_process_lost_) {
+    reason = {StopReason::Kind::kError,
+              "the host ended a process that ran the guest's programs, perhaps for want of memory: "
+              "free some, or switch such processes off (--translator native-user=off)"};
     return true;
   }
   if ((requests & kRequestKick) == 0) return false;

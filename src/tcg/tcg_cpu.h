@@ -20,6 +20,9 @@
 #include "tcg/frame.h"
 #include "tcg/stubs.h"
 #include "tcg/tcg_engine.h"
+#include "tcg/user/user_flushes.h"
+#include "tcg/user/user_mode.h"
+#include "tcg/user/user_policy.h"
 
 namespace emu {
 
@@ -109,6 +112,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] bool in_code() const noexcept { return in_code_.load(std::memory_order_seq_cst); }
   void drop_write_entries(const u8* host_page) noexcept;
   void drop_jump_cache(const TranslatedBlock& block) noexcept;
+  void revoke_user_write(const GuestRam& ram, u64 page) {
+    if (user_ != nullptr) user_->revoke_write(ram, page);
+  }
   void forget_code() noexcept;  // jump cache, execute TLB
   static constexpr u32 kRequestKick = 1, kRequestNmi = 2, kRequestSmi = 4, kRequestInit = 8,
                        kRequestSipi = 16, kRequestFlush = 32, kRequestPark = 64,
@@ -125,10 +131,13 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Called in the signal handler: where to continue for a fault at `pc`, or nullptr if the PC is
   // not in generated code. Sets exit_address/exit_argument.
   [[nodiscard]] const u8* redirect_host_fault(const u8* pc, u32 trap) noexcept;
+  // The range of the memory map that has guest-physical address `phys`, or null.
+  const FlatRange* find_range(u64 phys) noexcept;
   // Called there first: the new RSP if a call at `pc` ran over the return stack, else 0.
   [[nodiscard]] u64 empty_return_stack(const u8* pc, u64 fault_address) const noexcept;
 
  private:
+  friend class UserMode;
   // While it lives, no other vCPU works exclusively. Waits for one that does; not inside loop().
   class InCode {
    public:
@@ -142,7 +151,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
 
   // What the scalar loop wants from run().
-  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests };
+  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests, kNative };
 
   TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory, Mapping return_stack);
 
@@ -171,7 +180,6 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void find_jump_slot() noexcept;
   TlbInfo* resolve(u64 linear, unsigned set, bool write, bool implicit, Fault& fault) noexcept;
   void install(TlbInfo& entry, unsigned set, unsigned index) noexcept;
-  const FlatRange* find_range(u64 phys) noexcept;
   [[nodiscard]] unsigned set_for(Privilege who) const noexcept;
   u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
   void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
@@ -218,6 +226,13 @@ class TcgCpu final : public VCpu, public CpuMemory {
                             const u8* cold);
   void wake_up();
   void link_exit();
+  void run_native();
+  // Whether the code that is to run next runs natively.
+  [[nodiscard]] bool wants_native() const noexcept {
+    return user_policy_.on() && mode_.cpl == 3 && mode_.code64() && !mode_.single_step &&
+           !mode_.always_slow && user_policy_.wants(frame_->cpu.cr3);
+  }
+  void note_user_tick() noexcept;
   void wait_halted();
   bool serve_requests(StopReason& reason);
   void refresh_view();
@@ -260,8 +275,15 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
   KnownSlot known_slots_[64];
   bool host_memory_failed_ = false;
-  u64 debug_pending_ = 0;          // DR6 bits of data breakpoints hit by the running instruction
-  bool debug_traps_held_ = false;  // the instruction before this one loaded SS
+  // Ring-3 code in other processes.
+  UserPolicy user_policy_;
+  UserFlushes user_flushes_;
+  std::unique_ptr<UserMode> user_;
+  std::atomic<int> native_pid_{0};  // the process that runs guest code now
+  bool user_process_lost_ = false;
+  bool one_by_translator_ = false;  // the next instruction of ring 3
+  u64 debug_pending_ = 0;           // DR6 bits of data breakpoints hit by the running instruction
+  bool debug_traps_held_ = false;   // the instruction before this one loaded SS
   // What commit_write has to do: copy the bounce slot out (if any) and mark pages as written.
   struct PendingCommit {
     unsigned parts = 0;

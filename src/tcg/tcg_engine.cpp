@@ -111,7 +111,8 @@ unsigned TcgEngine::jump_slot(u32 mode) {
   const unsigned share = decoded.cpl == 3      ? kJumpCacheSlots
                          : decoded.osfxsr != 0 ? kJumpCacheSlots - kProgramSlots
                                                : kFirmwareSlots;
-  if (!decoded.protected_mode || !fixed_base || jump_slots_.size() >= share) {
+  if (decoded.single_step != 0 || !decoded.protected_mode || !fixed_base ||
+      jump_slots_.size() >= share) {
     return kJumpCacheSlots;
   }
   const auto slot = static_cast<unsigned>(jump_slots_.size());
@@ -194,11 +195,15 @@ void TcgEngine::protect_page(TcgCpu& self, GuestRam& ram, u64 page) {
   if (cpus_.size() == 1) {
     ram.set_code(page, true);
     self.drop_write_entries(host);
+    self.revoke_user_write(ram, page);
     return;
   }
   exclusively(self, [&] {
     ram.set_code(page, true);
-    for (TcgCpu* cpu : cpus_) cpu->drop_write_entries(host);
+    for (TcgCpu* cpu : cpus_) {
+      cpu->drop_write_entries(host);
+      cpu->revoke_user_write(ram, page);
+    }
   });
 }
 

@@ -8,6 +8,9 @@
 
 namespace emu {
 
+// Which 64-bit ring-3 code runs natively in a process of its own.
+enum class NativeUser : u8 { kOff, kComputing, kAlways };
+
 struct TcgOptions {
   u64 code_cache_bytes = 256 * kMiB;
   unsigned max_block_instructions = 64;
@@ -23,6 +26,7 @@ struct TcgOptions {
   bool decode_cache = true;     // instruction forms seen lately are not decoded again
   bool move_code = true;        // code mapped at another address is a copy of its translation
   bool tag_tlb = true;          // address spaces with a PCID keep their TLB entries
+  NativeUser native_user = NativeUser::kOff;
   bool one_instruction_blocks = false;
   bool perf_map = false;  // write /tmp/perf-PID.map
   u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which address spaces of a vCPU run their ring-3 code natively. Entering and leaving the other
+// process costs about 10 us, so those that compute: seen in ring 3 by two timer interrupts in a
+// row, with few kernel entries between. Those that turn out to stop all the time go back to
+// translation, for longer each time.
+// Scalar: called while the guest's vector registers are live.
+#pragma once
+
+#include "base/types.h"
+
+namespace emu {
+
+class UserPolicy {
+ public:
+  enum class When : u8 { kOff, kComputing, kAlways };
+  void set(When when) noexcept { when_ = when; }
+  [[nodiscard]] bool on() const noexcept { return when_ != When::kOff; }
+
+  [[nodiscard]] bool wants(u64 cr3) const noexcept {
+    if (when_ == When::kOff) return false;
+    const Space& s = spaces_[index(cr3)];
+    if (when_ == When::kComputing) return s.cr3 == cr3 && s.native;
+    return s.cr3 != cr3 || s.native || __builtin_ia32_rdtsc() >= s.refused_until;
+  }
+  // An external interrupt found 64-bit ring-3 code running. `entries` counts system calls and
+  // exceptions.
+  void tick(u64 cr3, u64 entries) noexcept {
+    if (when_ != When::kComputing) return;
+    const u64 now = __builtin_ia32_rdtsc();
+    const bool computes =
+        cr3 == tick_cr3_ && (entries - tick_entries_) * kTicksPerEntry <= now - tick_at_;
+    tick_cr3_ = cr3;
+    tick_entries_ = entries;
+    tick_at_ = now;
+    if (!computes) return;
+    Space& s = spaces_[index(cr3)];
+    if (s.cr3 != cr3) s = {cr3, 0, 0, false};
+    if (s.native || now < s.refused_until) return;
+    s.native = true;
+    stops_ = 0;
+    window_at_ = now;
+  }
+  // The process stopped for the guest's or the translator's sake.
+  void stopped(u64 cr3) noexcept {
+    if (when_ != When::kComputing || ++stops_ < kWindow) return;
+    const u64 now = __builtin_ia32_rdtsc();
+    const bool too_often = now - window_at_ < kWindow * kTicksPerEntry;
+    stops_ = 0;
+    window_at_ = now;
+    Space& s = spaces_[index(cr3)];
+    if (!too_often) {
+      if (s.patience > 0) --s.patience;
+      return;
+    }
+    refuse(cr3);
+  }
+  // It cannot run there for now.
+  void refuse(u64 cr3) noexcept {
+    Space& s = spaces_[index(cr3)];
+    if (s.cr3 != cr3) s = {cr3, 0, 0, false};
+    s.native = false;
+    s.refused_until = __builtin_ia32_rdtsc() + (kFirstRefusal << s.patience);
+    if (s.patience < kMostPatience) ++s.patience;
+  }
+
+ private:
+  // Ticks of the host's TSC, 2 to 3 a nanosecond: what they are compared with is not exact either.
+  static constexpr u64 kTicksPerEntry = 75'000;
+  static constexpr u64 kFirstRefusal = 50'000'000;
+  static constexpr u8 kMostPatience = 7;
+  static constexpr u32 kWindow = 128;
+  static constexpr unsigned kSpaces = 64;
+  struct Space {
+    u64 cr3 = 0;
+    u64 refused_until = 0;
+    u8 patience = 0;
+    bool native = false;
+  };
+  [[nodiscard]] static unsigned index(u64 cr3) noexcept {
+    return static_cast<unsigned>(((cr3 >> 12) * 0x9e3779b97f4a7c15u) >> 58);
+  }
+
+  When when_ = When::kOff;
+  Space spaces_[kSpaces];
+  u64 tick_cr3_ = 0, tick_entries_ = 0, tick_at_ = 0;
+  u64 window_at_ = 0;
+  u32 stops_ = 0;
+};
+
+}  // namespace emu
