@@ -218,7 +218,7 @@ void declare_options(CLI::App& app, Options& out) {
   app.name("emu");
   app.footer(
       "Besides: emu img --help (make, check and convert disk images), emu doctor (what this host\n"
-      "offers, and how to get more).\n\n"
+      "offers, and how to get more), emu bench (compares the engines).\n\n"
       "QEMU's names work too: -m -smp -cdrom -kernel -initrd -append -nographic -no-reboot -hda\n"
       "-drive -boot -display -serial -snapshot -rtc -cpu -accel -name -device isa-debug-exit.\n\n"
       "Examples:\n"

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cli/banner.h"
+#include "cli/bench/bench.h"
 #include "cli/command_line.h"
 #include "cli/doctor/doctor.h"
 #include "cli/host_sound.h"
@@ -139,6 +140,9 @@ int run(MachineConfig config) {
 int run_program(std::span<const std::string> arguments) {
   if (!arguments.empty() && arguments[0] == "img") return img::run_img(arguments.subspan(1));
   if (!arguments.empty() && arguments[0] == "doctor") return run_doctor(arguments.subspan(1));
+  if (!arguments.empty() && arguments[0] == "bench") {
+    return bench::run_bench(arguments.subspan(1));
+  }
   auto line = parse_command_line(arguments);
   if (!line) {
     print_error(line.error().message);

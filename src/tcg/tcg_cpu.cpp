@@ -144,7 +144,7 @@ std::string TcgCpu::counters() const {
   const TranslationCache::Counters& t = engine_.cache().counters();
   std::string text = fmt::format(
       "loop_turns {}\n  indirect {}\n  link {}\n  loop {}\n  left "
-      "{}\ntranslations {}\n"
+      "{}\ntranslations {}\ntranslated_bytes {}\n"
       "moves {}\nlinks {}\ninvalidations {}\nparked_pages {}\nunparked {}\ncode_flushes "
       "{}\ntlb_fills "
       "{}\nslow_accesses {}\n"
@@ -152,9 +152,9 @@ std::string TcgCpu::counters() const {
       "{}\ntlb_flushes {}\n"
       "uncached {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
-      t.moves.load(), t.links.load(), t.invalidations.load(), t.parked.load(), t.unparked.load(),
-      t.clears.load(), c.tlb_fills, c.slow_accesses, c.commits, c.mmio, c.system_calls, c.faults,
-      c.interrupts, c.flushes, c.uncached);
+      c.translated_bytes, t.moves.load(), t.links.load(), t.invalidations.load(), t.parked.load(),
+      t.unparked.load(), t.clears.load(), c.tlb_fills, c.slow_accesses, c.commits, c.mmio,
+      c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached);
   for (unsigned m = 0; m < kMnemonics; ++m) {
     if (c.system[m] == 0) continue;
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
@@ -393,6 +393,7 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
     if (!bytes_are_current(key.guest, room, second.host)) return nullptr;
   }
   ++counters_.translations;
+  counters_.translated_bytes += guest_block_.length_bytes;
   cache_clears_ = cache.counters().clears.load();
   emit_table_ = engine_.stubs().table;
   find_jump_slot();

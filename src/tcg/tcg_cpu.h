@@ -375,8 +375,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
 
   static constexpr unsigned kMnemonics = 2048;
   struct Counters {
-    u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, system_calls = 0, faults = 0,
-        interrupts = 0, flushes = 0, loop_turns = 0, commits = 0, uncached = 0;
+    u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, translated_bytes = 0,
+        system_calls = 0, faults = 0, interrupts = 0, flushes = 0, loop_turns = 0, commits = 0,
+        uncached = 0;
     u64 leaves[5] = {};                                                   // by LeaveReason
     std::unique_ptr<u64[]> system = std::make_unique<u64[]>(kMnemonics);  // by ZydisMnemonic
   } counters_;
