@@ -26,6 +26,11 @@ class Executor {
   // Runs `work` soon, never inside the call, in posting order, with the machine lock held. Any
   // thread may post.
   virtual void post(std::function<void()> work) = 0;
+  // post() for a thread that holds no lock and calls serve() next: nobody needs to be woken.
+  virtual void leave(std::function<void()> work) { post(std::move(work)); }
+  // Runs here what was posted, if that can be done without waiting; else somebody else soon does.
+  // The caller holds no lock.
+  virtual void serve() {}
 };
 
 enum class BlockOp : u8 { kRead, kWrite, kFlush, kDiscard, kWriteZeroes };

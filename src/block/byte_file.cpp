@@ -60,6 +60,10 @@ bool is_all_zero(std::span<const u8> bytes) {
   return bytes.size() <= 16 || std::memcmp(bytes.data(), bytes.data() + 16, bytes.size() - 16) == 0;
 }
 
+bool ByteFile::read_at_once(u64, Pieces) {
+  return false;
+}
+
 Result<void> ByteFile::shrink(u64) {
   return fail_errno(ENOTSUP, "cannot cut off {}", path());
 }

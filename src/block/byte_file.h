@@ -56,6 +56,9 @@ class ByteFile {
   [[nodiscard]] virtual u64 allocated_bytes() const = 0;
   // Fills `out`; bytes past the end read as zero. Errors: the host's.
   virtual Result<void> read(u64 offset, Pieces out) = 0;
+  // Fills `out` if that needs no waiting, because the host has the bytes in memory. False: it does
+  // not; `out` may be partly filled.
+  [[nodiscard]] virtual bool read_at_once(u64 offset, Pieces out);
   // Writes all of `in`, growing the file. Errors: the host's; part may have been written.
   virtual Result<void> write(u64 offset, Pieces in) = 0;
   // The range inside the file reads as zero afterwards.

@@ -35,6 +35,10 @@ std::string number_text(u64 bytes, u64 unit, int decimals) {
 
 }  // namespace
 
+bool DiskImage::read_at_once(u64, Pieces) {
+  return false;
+}
+
 Result<MapExtent> DiskImage::map(u64 offset, u64 max_bytes) {
   return MapExtent{Stored::kData, false, std::min(max_bytes, size_bytes() - offset), std::nullopt};
 }

@@ -36,6 +36,9 @@ class DiskImage {
   // "disk.qcow2 (qcow2, 3.1 of 20 GiB)".
   [[nodiscard]] virtual std::string describe() const = 0;
   virtual Result<void> read(u64 offset, Pieces out) = 0;
+  // As read(), if that needs no waiting for the host or for another thread. False: it does; `out`
+  // may be partly filled.
+  [[nodiscard]] virtual bool read_at_once(u64 offset, Pieces out);
   // Visible to later reads at once; on stable storage only after a later flush().
   virtual Result<void> write(u64 offset, Pieces in) = 0;
   virtual Result<void> write_zeroes(u64 offset, u64 length_bytes) = 0;

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -177,6 +178,19 @@ Result<void> HostFile::read(u64 offset, Pieces out) {
     offset += static_cast<u64>(n);
   }
   return {};
+}
+
+// RWF_NOWAIT: what is not in the page cache ends the transfer early (preadv2(2)).
+bool HostFile::read_at_once(u64 offset, Pieces out) {
+  const u64 length = total_bytes(out);
+  if (out.size() > kIovecsAtOnce || !range_fits(offset, length, size_bytes())) return false;
+  std::array<iovec, kIovecsAtOnce> pieces;
+  std::ranges::transform(out, pieces.begin(), [](std::span<u8> piece) {
+    return iovec{piece.data(), piece.size()};
+  });
+  const ssize_t n = ::preadv2(fd_.get(), pieces.data(), static_cast<int>(out.size()),
+                              static_cast<off_t>(offset), RWF_NOWAIT);
+  return n >= 0 && static_cast<u64>(n) == length;
 }
 
 Result<void> HostFile::write(u64 offset, Pieces in) {

@@ -28,6 +28,7 @@ class HostFile final : public ByteFile {
   [[nodiscard]] u64 size_bytes() const override { return size_bytes_.load(); }
   [[nodiscard]] u64 allocated_bytes() const override;
   Result<void> read(u64 offset, Pieces out) override;
+  [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override;
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
   Result<void> discard(u64 offset, u64 length_bytes) override;

@@ -30,6 +30,25 @@ Result<void> OverlayImage::read(u64 offset, Pieces out) {
   return {};
 }
 
+bool OverlayImage::read_at_once(u64 offset, Pieces out) {
+  PieceCursor cursor(out);
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return false;
+  for (u64 left = total_bytes(out); left != 0;) {
+    const u64 inside = offset % kSlotBytes;
+    const u64 n = std::min(left, kSlotBytes - inside);
+    const auto part = cursor.take(n);
+    const auto slot = slot_of_.find(offset / kSlotBytes);
+    const bool read = slot == slot_of_.end()
+                          ? base_->read_at_once(offset, part)
+                          : scratch_->read_at_once(slot->second * kSlotBytes + inside, part);
+    if (!read) return false;
+    offset += n;
+    left -= n;
+  }
+  return true;
+}
+
 Result<void> OverlayImage::write(u64 offset, Pieces in) {
   PieceCursor cursor(in);
   const std::unique_lock lock(lock_);

@@ -22,6 +22,7 @@ class OverlayImage final : public DiskImage {
   [[nodiscard]] bool read_only() const override { return false; }
   [[nodiscard]] std::string describe() const override;
   Result<void> read(u64 offset, Pieces out) override;
+  [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override;
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
   Result<void> discard(u64, u64) override { return {}; }

@@ -21,6 +21,9 @@ class RawImage final : public DiskImage {
   [[nodiscard]] bool read_only() const override { return file_->read_only(); }
   [[nodiscard]] std::string describe() const override;
   Result<void> read(u64 offset, Pieces out) override { return file_->read(offset, out); }
+  [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override {
+    return file_->read_at_once(offset, out);
+  }
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override {
     return file_->write_zeroes(offset, length_bytes);

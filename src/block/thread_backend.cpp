@@ -8,6 +8,12 @@
 #include "base/log.h"
 
 namespace emu {
+namespace {
+
+// A read of at most so many bytes that the host has in memory is quicker done than handed over.
+constexpr u64 kAtOnceBytes = 64 * kKiB;
+
+}  // namespace
 
 Result<void> check_request(const BlockRequest& request, u64 size_bytes, bool read_only) {
   if (request.op == BlockOp::kFlush) return {};
@@ -58,6 +64,11 @@ void ThreadBackend::submit(BlockRequest request, BlockCompletion done) {
     finish(std::move(done), valid.error());
     return;
   }
+  if (request.op == BlockOp::kRead && total_bytes(request.buffers) <= kAtOnceBytes &&
+      image_->read_at_once(request.offset_bytes, request.buffers)) {
+    executor_.post([done = std::move(done)] { done({}); });
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back({std::move(request), std::move(done)});
@@ -91,10 +102,14 @@ void ThreadBackend::work() {
     queue_.pop_front();
     ++running_;
     lock.unlock();
-    finish(std::move(job.done), perform_cached(job.request));
+    executor_.leave(
+        [done = std::move(job.done), result = perform_cached(job.request)] { done(result); });
     lock.lock();
     --running_;
     if (queue_.empty() && running_ == 0) is_idle_.notify_all();
+    lock.unlock();
+    executor_.serve();
+    lock.lock();
   }
 }
 

@@ -36,11 +36,33 @@ void IoThread::stop() {
 }
 
 void IoThread::post(std::function<void()> work) {
-  {
-    const std::lock_guard guard(post_lock_);
-    posted_.push_back(std::move(work));
+  leave(std::move(work));
+  // Either this sees the vCPU, or the vCPU, which first leaves and then looks, sees the work.
+  if (!vcpu_serves_) wake();
+}
+
+void IoThread::leave(std::function<void()> work) {
+  const std::lock_guard guard(post_lock_);
+  posted_.push_back(std::move(work));
+  has_posted_ = true;
+}
+
+void IoThread::serve() {
+  if (!has_posted_) return;
+  const std::unique_lock guard(machine_lock_, std::try_to_lock);
+  if (!guard || !is_serving_) {
+    if (!vcpu_serves_) wake();
+    return;
   }
-  wake();
+  static_cast<void>(run_posted());
+  if (has_posted_) wake();
+}
+
+void IoThread::end_access() {
+  vcpu_serves_ = false;
+  if (!has_posted_) return;
+  if (is_serving_) static_cast<void>(run_posted());
+  if (has_posted_) wake();  // what that posted is the I/O thread's: a guest's access must end
 }
 
 void IoThread::wake() {
@@ -58,6 +80,7 @@ bool IoThread::run_posted() {
   {
     const std::lock_guard guard(post_lock_);
     work.swap(posted_);
+    has_posted_ = false;
   }
   for (auto& item : work) item();
   return !work.empty();
@@ -82,13 +105,17 @@ void IoThread::loop() {
   {
     const std::lock_guard guard(machine_lock_);
     thread_id_ = std::this_thread::get_id();
+    is_serving_ = true;
   }
   for (;;) {
     u64 wait_ns = 0;
     {
       const std::lock_guard guard(machine_lock_);
       const bool worked = run_posted();
-      if (!worked && stop_) return;
+      if (!worked && stop_) {
+        is_serving_ = false;
+        return;
+      }
       clock_.fire_due();
       wait_ns = worked ? 0 : clock_.next_wait_ns();  // work may have posted more, or asked to stop
     }

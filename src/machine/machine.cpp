@@ -151,7 +151,7 @@ Result<void> Machine::load_firmware() {
 }
 
 Result<void> Machine::build(const MachineStreams& streams) {
-  PcHost host{lock_, io_.clock(), streams.serial};
+  PcHost host{lock_, io_.clock(), io_, streams.serial};
   host.debug_console = streams.debug_console;
   host.audio = streams.audio;
   for (std::size_t i = 0; i < kMaxIdeDrives; ++i) {

@@ -83,7 +83,7 @@ IrqLine Pc::irq(unsigned number, IrqSource source) {
 void Pc::add_processors(unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
     processors_.push_back(std::make_unique<Processor>(
-        Processor::Wires{host_.machine_lock, *map_, apic_bus_, host_.clock}, i));
+        Processor::Wires{host_.machine_lock, *map_, apic_bus_, host_.clock, host_.io}, i));
     devices_.push_back(&processors_.back()->apic());
   }
 }

@@ -55,6 +55,7 @@ struct PcDiskCard {
 struct PcHost {
   std::mutex& machine_lock;
   VmClock& clock;
+  IoThread& io;
   CharBackend& serial;
   CharBackend* debug_console = nullptr;  // null: no port
   AudioSink* audio = nullptr;            // null: nobody listens

@@ -11,12 +11,12 @@ Processor::Processor(const Wires& wires, unsigned index)
       apic_({wires.apic_bus, *this, wires.clock, *this}, index, index == 0) {}
 
 u32 Processor::read_port(u16 port, unsigned size) {
-  const std::lock_guard guard(wires_.machine_lock);
+  const IoThread::DeviceAccess access(wires_.io);
   return static_cast<u32>(wires_.map.ports().load(port, size));
 }
 
 void Processor::write_port(u16 port, unsigned size, u32 value) {
-  const std::lock_guard guard(wires_.machine_lock);
+  const IoThread::DeviceAccess access(wires_.io);
   wires_.map.ports().store(port, size, value);
 }
 
@@ -31,7 +31,7 @@ u64 Processor::write_port_string(u16 port, unsigned size, std::span<const u8> in
 }
 
 u64 Processor::read_mmio(PhysAddr address, unsigned size) {
-  const std::lock_guard guard(wires_.machine_lock);
+  const IoThread::DeviceAccess access(wires_.io);
   if (const auto offset = apic_.window_offset(address.value)) {
     // The APIC has aligned doublewords; others read as the doubleword they lie in.
     const u64 value = apic_.read(align_down(*offset, 4), 4);
@@ -44,7 +44,7 @@ u64 Processor::read_mmio(PhysAddr address, unsigned size) {
 }
 
 void Processor::write_mmio(PhysAddr address, unsigned size, u64 value) {
-  const std::lock_guard guard(wires_.machine_lock);
+  const IoThread::DeviceAccess access(wires_.io);
   if (const auto offset = apic_.window_offset(address.value)) {
     if ((*offset & 3) == 0) apic_.write(*offset, 4, value & 0xffffffff);
     return;

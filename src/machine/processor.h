@@ -7,6 +7,7 @@
 
 #include "cpu/accelerator.h"
 #include "devices/chipset/local_apic.h"
+#include "machine/io_thread.h"
 #include "machine/memory_map.h"
 #include "machine/vm_clock.h"
 
@@ -19,6 +20,7 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
     MemoryMap& map;
     ApicBus& apic_bus;
     VmClock& clock;
+    IoThread& io;
   };
   Processor(const Wires& wires, unsigned index);
 

@@ -153,7 +153,7 @@ Result<Qcow2Image::Entry> Qcow2Image::read_entry(u64 offset) {
 }
 
 // The longest stretch from `offset`, of at most `max_bytes`, that one transfer can serve.
-Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
+Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes, Tables tables) {
   const u64 cluster_bytes = header_.cluster_bytes();
   const u64 unit_bytes = header_.unit_bytes();
   Extent extent;
@@ -170,7 +170,13 @@ Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
   const u64 wanted = header_.clusters_for(in_cluster(offset) + max_bytes);
   const u64 count = std::min({kEntriesAtOnce, per_slice - first % per_slice, wanted});
   u8 bytes[kEntriesAtOnce * kExtendedL2EntryBytes];
-  EMU_TRY(l2_->read(table + first * entry_bytes, std::span(bytes).first(count * entry_bytes)));
+  const u64 place = table + first * entry_bytes;
+  const auto entries = std::span(bytes).first(count * entry_bytes);
+  if (tables == Tables::kLoad) {
+    EMU_TRY(l2_->read(place, entries));
+  } else if (!l2_->read_cached(place, entries)) {
+    return Error{EAGAIN, {}};
+  }
 
   extent.entry = decode_entry(bytes);
   const u64 first_unit = in_cluster(offset) / unit_bytes;
@@ -185,8 +191,8 @@ Result<Qcow2Image::Extent> Qcow2Image::find(u64 offset, u64 max_bytes) {
     if (in_entry == 0) entry = decode_entry(bytes + unit / units_per_cluster * entry_bytes);
     if (kind_of(entry, in_entry) != extent.kind) break;
     if (extent.kind != Kind::kData || in_entry != 0) continue;
-    const u64 place = entry.word & kEntryOffsetMask;
-    if (place != host + unit * unit_bytes || !check_data(place)) break;
+    const u64 at = entry.word & kEntryOffsetMask;
+    if (at != host + unit * unit_bytes || !check_data(at)) break;
     if (((entry.word ^ extent.entry.word) & kEntryCopied) != 0) break;
   }
   const u64 end = extent.kind == Kind::kCompressed ? cluster_bytes : unit * unit_bytes;
@@ -208,6 +214,32 @@ Result<void> Qcow2Image::check_data(u64 host) const {
 Result<void> Qcow2Image::read(u64 offset, Pieces out) {
   const std::shared_lock lock(lock_);
   return read_mapped(offset, out);
+}
+
+bool Qcow2Image::read_at_once(u64 offset, Pieces out) {
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return false;
+  PieceCursor cursor(out);
+  for (u64 left = total_bytes(out); left != 0;) {
+    const auto extent = find(offset, left, Tables::kOnlyCached);
+    if (!extent) return false;
+    const u64 n = extent->length_bytes;
+    const auto part = cursor.take(n);
+    if (extent->kind == Kind::kData) {
+      if (!data_file().read_at_once(extent->host_offset, part)) return false;
+    } else if (extent->kind == Kind::kZero) {
+      zero_pieces(part);
+    } else if (extent->kind == Kind::kUnallocated && !shows_backing(offset)) {
+      zero_pieces(part);
+    } else if (extent->kind == Kind::kCompressed ||
+               !range_fits(offset, n, backing_->size_bytes()) ||
+               !backing_->read_at_once(offset, part)) {
+      return false;
+    }
+    offset += n;
+    left -= n;
+  }
+  return true;
 }
 
 Result<void> Qcow2Image::read_mapped(u64 offset, Pieces out) {

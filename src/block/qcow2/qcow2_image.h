@@ -37,6 +37,7 @@ class Qcow2Image final : public DiskImage {
   [[nodiscard]] bool read_only() const override { return file_->read_only(); }
   [[nodiscard]] std::string describe() const override;
   Result<void> read(u64 offset, Pieces out) override;
+  [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override;
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
   Result<void> discard(u64 offset, u64 length_bytes) override;
@@ -102,7 +103,8 @@ class Qcow2Image final : public DiskImage {
   [[nodiscard]] u64 in_cluster(u64 offset) const { return offset & (header_.cluster_bytes() - 1); }
   [[nodiscard]] Entry decode_entry(const u8* bytes) const;
   Result<Entry> read_entry(u64 offset);
-  Result<Extent> find(u64 offset, u64 max_bytes);
+  enum class Tables : u8 { kLoad, kOnlyCached };  // kOnlyCached: EAGAIN for one that is not
+  Result<Extent> find(u64 offset, u64 max_bytes, Tables tables = Tables::kLoad);
   Result<void> check_data(u64 host) const;
   Result<void> read_mapped(u64 offset, Pieces out);
   Result<void> read_extent(const Extent& extent, u64 offset, Pieces out);

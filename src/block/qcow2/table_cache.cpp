@@ -23,6 +23,16 @@ Result<void> TableCache::read(u64 offset, std::span<u8> out) {
   return {};
 }
 
+bool TableCache::read_cached(u64 offset, std::span<u8> out) {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock) return false;
+  const auto it = by_offset_.find(align_down(offset, slice_bytes_));
+  if (it == by_offset_.end()) return false;
+  slices_.splice(slices_.begin(), slices_, it->second);
+  std::memcpy(out.data(), it->second->data.data() + (offset & (slice_bytes_ - 1)), out.size());
+  return true;
+}
+
 Result<void> TableCache::write(u64 offset, std::span<const u8> in) {
   const std::lock_guard lock(mutex_);
   auto slice = find_or_load(align_down(offset, slice_bytes_), true);

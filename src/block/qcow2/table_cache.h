@@ -25,6 +25,8 @@ class TableCache {
 
   // [offset, offset + size) must lie inside one slice. Errors: the host's.
   Result<void> read(u64 offset, std::span<u8> out);
+  // As read(), if the slice is here and nobody holds the cache.
+  [[nodiscard]] bool read_cached(u64 offset, std::span<u8> out);
   Result<void> write(u64 offset, std::span<const u8> in);
   // Makes the slices of a new table: zero and dirty, whatever the file holds there.
   Result<void> start_zeroed(u64 offset, u64 length_bytes);
