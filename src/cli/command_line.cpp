@@ -8,6 +8,7 @@
 #include "cli/network_options.h"
 #include "cli/option_names.h"
 #include "cli/option_values.h"
+#include "cli/options.h"
 #include "ui/vnc/vnc_address.h"
 
 #ifndef EMU_VERSION
@@ -16,229 +17,6 @@
 
 namespace emu::cli {
 namespace {
-
-// What CLI11 collects; everything is text until interpret() reads it.
-struct Collected {
-  std::vector<std::string> images;
-  std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
-  std::string hd[4], fd[2];
-  std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, vnc, audio, screenshot, after, vga, serial, debug_console, monitor, load,
-      parallel, debug_exit;
-  std::string on_reset, on_triple_fault, dump_block;
-  std::vector<std::string> drives, disks, nics, netdevs, forwards, devices, translator;
-  std::string capture;
-  bool snapshot = false, full_screen = false, nographic = false, no_reboot = false,
-       enable_kvm = false;
-  bool nodefaults = false, one_insn = false, perf_map = false, counters = false;
-  bool usb = false, quiet = false, print_config = false, version = false;
-};
-
-// An option that may be given several times, with one value each.
-CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<std::string>& list,
-                      const std::string& text) {
-  return app.add_option(names, list, text)
-      ->multi_option_policy(CLI::MultiOptionPolicy::Throw)
-      ->allow_extra_args(false);
-}
-
-void add_machine_options(CLI::App& app, Collected& c) {
-  const std::string group = "Machine";
-  app.add_option("--accel", c.accel,
-                 "Engine: auto (KVM if it is usable), kvm, tcg (translate), kvm:tcg")
-      ->type_name("ENGINE")
-      ->group(group);
-  app.add_option("-m,--memory", c.memory, "Memory: 512M, 2G; a bare number is MiB [2G]")
-      ->type_name("SIZE")
-      ->group(group);
-  app.add_option("--cpus,--smp", c.cpus, "Number of processors [1]")->type_name("N")->group(group);
-  app.add_option("--cpu", c.cpu, "Processor model [max: all this engine can do]")
-      ->type_name("MODEL")
-      ->group(group);
-  app.add_option("--machine", c.machine, "Machine type: pc")->type_name("TYPE")->group(group);
-  app.add_option("--name", c.name, "Name in the window title")->type_name("NAME")->group(group);
-  app.add_option("--rtc", c.rtc, "Clock: base=utc, base=localtime, base=2026-01-31T12:00:00")
-      ->type_name("base=WHEN")
-      ->group(group);
-}
-
-void add_disk_options(CLI::App& app, Collected& c) {
-  const std::string group = "Disks";
-  app.add_option("image", c.images, "Disk image (qcow2 or raw) to start from")
-      ->type_name("FILE")
-      ->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-  app.add_option("--hda", c.hd[0], "Image for the first disk")->type_name("FILE")->group(group);
-  app.add_option("--hdb", c.hd[1], "Image for the second disk")->type_name("FILE")->group(group);
-  app.add_option("--hdc", c.hd[2], "Image for the third disk")->type_name("FILE")->group(group);
-  app.add_option("--hdd", c.hd[3], "Image for the fourth disk")->type_name("FILE")->group(group);
-  app.add_option("--cdrom", c.cdrom, "ISO image for the CD-ROM drive")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--fda,--floppy", c.fd[0], "Image for the first floppy drive")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")
-      ->type_name("FILE")
-      ->group(group);
-  add_list(app, "--drive", c.drives,
-           "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
-           "index=N]"
-           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,bps=N][,iops=N][,queues=N][,"
-           "packed=on]")
-      ->type_name("SPEC")
-      ->group(group);
-  add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_flag("--snapshot", c.snapshot, "Forget all changes to disks at the end")->group(group);
-}
-
-void add_boot_options(CLI::App& app, Collected& c) {
-  const std::string group = "Starting";
-  app.add_option("--boot", c.boot, "Order: letters of c (disk), d (CD-ROM); menu=on [cd]")
-      ->type_name("ORDER")
-      ->group(group);
-  app.add_option("--kernel", c.kernel, "Linux (bzImage) or Multiboot kernel to start directly")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--initrd", c.initrd, "Initial RAM disk for --kernel")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--append", c.append, "Command line for --kernel")
-      ->type_name("TEXT")
-      ->group(group);
-  app.add_option("--load", c.load, "Go on from a state that the monitor saved")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--firmware,--bios", c.firmware, "BIOS image [Debian's SeaBIOS]")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--vga-firmware", c.vga_firmware, "VGA BIOS image [Debian's]")
-      ->type_name("FILE")
-      ->group(group);
-}
-
-void add_network_options(CLI::App& app, Collected& c, const std::string& group) {
-  add_list(app, "-p,--publish", c.forwards, "Forward a port of this host: 2222:22, 0.0.0.0:80:80")
-      ->type_name("[ADDRESS:]PORT:PORT")
-      ->group(group);
-  add_list(app, "--nic,--net", c.nics,
-           "Network and card: user[,model=e1000][,mac=M]..., none [user]")
-      ->type_name("KIND")
-      ->group(group);
-  add_list(app, "--netdev", c.netdevs,
-           "The same in two halves: KIND,id=ID and --device CARD,netdev=ID")
-      ->type_name("KIND")
-      ->group(group);
-  app.add_option("--capture", c.capture, "Write all packets to this pcapng file (Wireshark)")
-      ->type_name("FILE")
-      ->group(group);
-}
-
-void add_host_options(CLI::App& app, Collected& c) {
-  const std::string group = "Screen, serial and network";
-  app.add_option("--display", c.display, "auto, window (sdl), terminal (term), none [auto]")
-      ->type_name("KIND")
-      ->group(group);
-  app.add_flag("--full-screen", c.full_screen, "Let the window fill the screen")->group(group);
-  app.add_option("--vnc", c.vnc,
-                 "Show the screen to VNC clients: :1 (port 5901 of this host), HOST:1, "
-                 "unix:PATH; [,password-file=FILE]")
-      ->type_name("WHERE")
-      ->group(group);
-  app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--after", c.after, "When: SECONDS, or a TEXT on the screen [at the end]")
-      ->type_name("WHEN")
-      ->group(group);
-  app.add_flag("--nographic", c.nographic, "No screen; serial port in this terminal")->group(group);
-  app.add_option("--serial", c.serial, "First serial port: stdio, file:PATH, null, none")
-      ->type_name("WHERE")
-      ->group(group);
-  app.add_option("--debug-console", c.debug_console, "Ports 402h and E9h: stdio, file:PATH, null")
-      ->type_name("WHERE")
-      ->group(group);
-  add_network_options(app, c, group);
-  app.add_option("--audio", c.audio,
-                 "Where sound goes: auto (SDL beside a window), sdl, wav:FILE, none [auto]")
-      ->type_name("WHERE")
-      ->group(group);
-  app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
-  app.add_option("--vga", c.vga, "Accepted: std")->group("");
-  app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
-      ->type_name("WHERE")
-      ->group(group);
-  app.add_option("--parallel", c.parallel, "Accepted: none")->group("");
-  app.add_option("--uuid", c.uuid, "Accepted")->group("");
-  app.add_flag("--nodefaults", c.nodefaults, "Accepted")->group("");
-}
-
-void add_ending_options(CLI::App& app, Collected& c) {
-  const std::string group = "Ending";
-  app.add_flag("--no-reboot", c.no_reboot, "Exit when the guest restarts itself")->group(group);
-  app.add_option("--on-reset", c.on_reset, "reboot or exit [reboot]")
-      ->type_name("WHAT")
-      ->group(group);
-  app.add_option("--on-triple-fault", c.on_triple_fault, "reset or stop [reset]")
-      ->type_name("WHAT")
-      ->group(group);
-  add_list(app, "--device", c.devices,
-           "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd; AC97 (a sound card)")
-      ->type_name("NAME")
-      ->group(group);
-  app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")
-      ->type_name("PORT")
-      ->group(group);
-  app.add_flag("--enable-kvm", c.enable_kvm, "As --accel=kvm")->group("");
-}
-
-void add_inspection_options(CLI::App& app, Collected& c) {
-  const std::string group = "Looking inside";
-  app.add_flag("--print-config", c.print_config, "Print the configuration, as --config reads it")
-      ->group(group);
-  app.add_option("--config", "Read options from a file, one name=value a line (also: @FILE)")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--dump-block", c.dump_block, "Print guest and host code of the block at ADDR")
-      ->type_name("ADDR")
-      ->group(group);
-  app.add_flag("--one-insn-per-block", c.one_insn, "Translate one instruction at a time")
-      ->group(group);
-  add_list(app, "--translator", c.translator,
-           "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
-           "dead-flags=off park-pages=off live-immediates=off stay-inside=off decode-cache=off "
-           "max-block=N code-cache=SIZE")
-      ->type_name("SWITCHES")
-      ->group(group);
-  app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);
-  app.add_flag("--counters", c.counters, "Print the engine's counters at the end")->group(group);
-  app.add_flag("-q,--quiet", c.quiet, "No banner")->group("Help");
-  app.add_flag("-V,--version", c.version, "Print the version")->group("Help");
-}
-
-void add_all(CLI::App& app, Collected& c) {
-  app.set_help_flag("-h,--help", "Print this")->group("Help");
-  app.option_defaults()->take_last();  // what stands later overrides, also what --config brought
-  app.name("emu");
-  app.footer(
-      "Besides: emu img --help (make, check and convert disk images), emu doctor (what this host\n"
-      "offers, and how to get more).\n\n"
-      "QEMU's names work too: -m -smp -cdrom -kernel -initrd -append -nographic -no-reboot -hda\n"
-      "-drive -boot -display -serial -snapshot -rtc -cpu -accel -name -device isa-debug-exit.\n\n"
-      "Examples:\n"
-      "  emu disk.qcow2                       a disk, in a window or this terminal\n"
-      "  emu -m 4G --cpus 2 disk.qcow2        more of everything\n"
-      "  emu -cdrom install.iso disk.qcow2 -boot d\n"
-      "  emu -nographic -no-reboot -kernel vmlinuz -initrd initrd.img -append console=ttyS0");
-  add_disk_options(app, c);
-  add_machine_options(app, c);
-  add_boot_options(app, c);
-  add_host_options(app, c);
-  add_ending_options(app, c);
-  add_inspection_options(app, c);
-}
 
 // Stores a parsed value, or returns the parser's error; nothing if the option was not given.
 template <class T, class Parser>
@@ -287,7 +65,7 @@ Result<void> check_places(MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
+Result<void> interpret_drives(const Options& c, MachineConfig& config) {
   for (int i = 0; i < 4; ++i) {
     if (!c.hd[i].empty()) config.drives.push_back(drive_at(c.hd[i], i));
   }
@@ -327,7 +105,7 @@ Result<void> interpret_drives(const Collected& c, MachineConfig& config) {
   return check_places(config);
 }
 
-Result<void> interpret_words(const Collected& c, MachineConfig& config) {
+Result<void> interpret_words(const Options& c, MachineConfig& config) {
   if (!c.on_reset.empty()) {
     if (c.on_reset != "reboot" && c.on_reset != "exit") {
       return fail("--on-reset is reboot or exit, not '{}'", c.on_reset);
@@ -350,7 +128,7 @@ Result<void> interpret_words(const Collected& c, MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret_translator(const Collected& c, MachineConfig& config) {
+Result<void> interpret_translator(const Options& c, MachineConfig& config) {
   for (const std::string& text : c.translator) {
     EMU_TRY(parse_translator("--translator", text, config.translator));
   }
@@ -365,7 +143,7 @@ Result<void> interpret_translator(const Collected& c, MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret_boot(const Collected& c, MachineConfig& config) {
+Result<void> interpret_boot(const Options& c, MachineConfig& config) {
   if (!c.boot.empty()) EMU_TRY(parse_boot("--boot", c.boot, config));
   config.linux_boot = {c.kernel, c.initrd, c.append};
   if (c.kernel.empty() && !c.initrd.empty()) return fail("--initrd needs --kernel as well");
@@ -375,7 +153,7 @@ Result<void> interpret_boot(const Collected& c, MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
+Result<void> interpret_streams(const Options& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
   if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
   config.full_screen = c.full_screen;
@@ -407,7 +185,7 @@ Result<void> interpret_streams(const Collected& c, MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret(const Collected& c, MachineConfig& config) {
+Result<void> interpret(const Options& c, MachineConfig& config) {
   if (!c.machine.empty()) EMU_TRY(parse_machine("--machine", c.machine, config));
   EMU_TRY(take(c.accel, "--accel", parse_engine, config.engine));
   if (c.enable_kvm) config.engine = EngineChoice::kKvm;
@@ -439,11 +217,11 @@ Result<void> interpret(const Collected& c, MachineConfig& config) {
 }  // namespace
 
 Result<CommandLine> parse_command_line(std::span<const std::string> arguments) {
-  auto normal = normalise_arguments(arguments);
-  if (!normal) return normal.error();
   CLI::App app("A PC emulator: starts a PC from a disk image, a CD-ROM or a Linux kernel.");
-  Collected collected;
-  add_all(app, collected);
+  Options collected;
+  declare_options(app, collected);
+  auto normal = normalise_arguments(arguments, option_names(app));
+  if (!normal) return normal.error();
   CommandLine out;
   try {
     std::vector<std::string> reversed(normal->rbegin(), normal->rend());

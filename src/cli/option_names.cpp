@@ -9,83 +9,12 @@
 namespace emu::cli {
 namespace {
 
-constexpr std::array kOptions = std::to_array<OptionName>({
-    {"accel", "engine", true},
-    {"cpu", "cpu-model", true},
-    {"cpus", "smp", true},
-    {"memory", "m", true},
-    {"machine", "M", true},
-    {"name", "", true},
-    {"rtc", "", true},
-    {"uuid", "", true},
-    {"hda", "", true},
-    {"hdb", "", true},
-    {"hdc", "", true},
-    {"hdd", "", true},
-    {"cdrom", "", true},
-    {"fda", "floppy", true},
-    {"fdb", "", true},
-    {"disk", "", true},
-    {"drive", "", true},
-    {"snapshot", "", false},
-    {"boot", "boot-order", true},
-    {"kernel", "", true},
-    {"initrd", "", true},
-    {"append", "command-line", true},
-    {"firmware", "bios", true},
-    {"vga-firmware", "", true},
-    {"display", "", true},
-    {"full-screen", "", false},
-    {"vnc", "", true},
-    {"screenshot", "", true},
-    {"after", "", true},
-    {"vga", "", true},
-    {"nographic", "", false},
-    {"serial", "", true},
-    {"debug-console", "debugcon", true},
-    {"monitor", "", true},
-    {"load", "", true},
-    {"parallel", "", true},
-    {"nic", "net", true},
-    {"netdev", "", true},
-    {"publish", "p", true},
-    {"capture", "", true},
-    {"device", "", true},
-    {"usb", "", false},
-    {"audio", "", true},
-    {"debug-exit", "", true},
-    {"no-reboot", "", false},
-    {"on-reset", "", true},
-    {"on-triple-fault", "", true},
-    {"enable-kvm", "", false},
-    {"nodefaults", "no-user-config", false},
-    {"one-insn-per-block", "one-insn-per-tb", false},
-    {"dump-block", "", true},
-    {"translator", "", true},
-    {"perf-map", "perfmap", false},
-    {"counters", "", false},
-    {"config", "readconfig", true},
-    {"print-config", "", false},
-    {"quiet", "q", false},
-    {"help", "h", false},
-    {"version", "V", false},
-});
-
-bool has_alias(const OptionName& option, std::string_view word) {
-  std::string_view rest = option.aliases;
-  while (!rest.empty()) {
-    const std::size_t space = std::min(rest.find(' '), rest.size());
-    if (rest.substr(0, space) == word) return true;
-    rest.remove_prefix(std::min(space + 1, rest.size()));
-  }
-  return false;
-}
-
-const OptionName* find_option(std::string_view word) {
-  const auto it = std::find_if(kOptions.begin(), kOptions.end(), [word](const OptionName& option) {
-    return option.name == word || has_alias(option, word);
+const OptionName* find_option(std::span<const OptionName> names, std::string_view word) {
+  const auto it = std::find_if(names.begin(), names.end(), [word](const OptionName& option) {
+    return option.name == word ||
+           std::find(option.aliases.begin(), option.aliases.end(), word) != option.aliases.end();
   });
-  return it == kOptions.end() ? nullptr : &*it;
+  return it == names.end() ? nullptr : &*it;
 }
 
 // Levenshtein distance.
@@ -105,7 +34,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 // Walks the arguments; one per call of normalise_arguments or included file.
 class Normaliser {
  public:
-  explicit Normaliser(std::vector<std::string>& out, int depth) : out_(out), depth_(depth) {}
+  Normaliser(std::span<const OptionName> names, std::vector<std::string>& out, int depth)
+      : names_(names), out_(out), depth_(depth) {}
 
   Result<void> run(std::span<const std::string> arguments) {
     for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -136,9 +66,9 @@ class Normaliser {
       word.resize(equals);
       has_value = true;
     }
-    const OptionName* found = find_option(word);
+    const OptionName* found = find_option(names_, word);
     if (found == nullptr && short_form && !has_value) {  // -m512
-      found = find_option(word.substr(0, 1));
+      found = find_option(names_, word.substr(0, 1));
       if (found != nullptr && found->takes_value && word.size() > 1) {
         value = word.substr(1);
         has_value = true;
@@ -174,8 +104,8 @@ class Normaliser {
     return {};
   }
 
-  static Error unknown(const std::string& spelled, const std::string& word) {
-    const std::string near = nearest_option(word);
+  Error unknown(const std::string& spelled, const std::string& word) const {
+    const std::string near = nearest_option(word, names_);
     if (near.empty()) return fail("unknown option {}; emu --help lists all", spelled);
     return fail("unknown option {}; did you mean --{}?", spelled, near);
   }
@@ -190,9 +120,10 @@ class Normaliser {
       if (line.empty() || line[0] == '#') continue;
       arguments.push_back("--" + line);
     }
-    return Normaliser(out_, depth_ + 1).run(arguments);
+    return Normaliser(names_, out_, depth_ + 1).run(arguments);
   }
 
+  std::span<const OptionName> names_;
   std::vector<std::string>& out_;
   int depth_;
   bool options_ended_ = false;
@@ -201,17 +132,14 @@ class Normaliser {
 
 }  // namespace
 
-std::span<const OptionName> option_names() {
-  return kOptions;
-}
-
-Result<std::vector<std::string>> normalise_arguments(std::span<const std::string> arguments) {
+Result<std::vector<std::string>> normalise_arguments(std::span<const std::string> arguments,
+                                                     std::span<const OptionName> names) {
   std::vector<std::string> out;
-  EMU_TRY(Normaliser(out, 0).run(arguments));
+  EMU_TRY(Normaliser(names, out, 0).run(arguments));
   return out;
 }
 
-std::string nearest_option(std::string_view word) {
+std::string nearest_option(std::string_view word, std::span<const OptionName> names) {
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
   const auto consider = [&](std::string_view candidate, std::string_view name) {
@@ -221,9 +149,11 @@ std::string nearest_option(std::string_view word) {
       best = name;
     }
   };
-  for (const OptionName& option : kOptions) {
+  for (const OptionName& option : names) {
     consider(option.name, option.name);
-    if (option.aliases.size() > 1) consider(option.aliases, option.name);
+    for (const std::string& alias : option.aliases) {
+      if (alias.size() > 1) consider(alias, option.name);
+    }
   }
   return best;
 }

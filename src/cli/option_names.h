@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of options: one table of the readable long names and of QEMU's, and the rewriting of
-// every spelling people know ("-kernel K", "--kernel=K", "-m512") into "--name=value".
+// The spellings of options: every one people know ("-kernel K", "--kernel=K", "-m512") is rewritten
+// into "--name=value".
 #pragma once
 
 #include <span>
@@ -13,12 +13,10 @@
 namespace emu::cli {
 
 struct OptionName {
-  std::string_view name;     // the readable long name
-  std::string_view aliases;  // further names, separated by spaces
+  std::string name;                  // the readable long name
+  std::vector<std::string> aliases;  // further names, QEMU's and one-letter ones
   bool takes_value = false;
 };
-
-[[nodiscard]] std::span<const OptionName> option_names();
 
 // Rewrites arguments (without the program's name): options become "--name" or "--name=value", other
 // arguments stay. "@FILE" and "--config FILE" are replaced by the options in that file: one
@@ -26,9 +24,9 @@ struct OptionName {
 // Errors: unknown option (with the nearest known one), missing or superfluous value, unreadable
 // file, files nested deeper than 8.
 [[nodiscard]] Result<std::vector<std::string>> normalise_arguments(
-    std::span<const std::string> arguments);
+    std::span<const std::string> arguments, std::span<const OptionName> names);
 
-// The known name that `word` was probably meant to be, or empty.
-[[nodiscard]] std::string nearest_option(std::string_view word);
+// The name in `names` that `word` was probably meant to be, or empty.
+[[nodiscard]] std::string nearest_option(std::string_view word, std::span<const OptionName> names);
 
 }  // namespace emu::cli

@@ -6,8 +6,9 @@
 
 #include <cstdio>
 #include <fstream>
+#include <set>
 
-#include "cli/option_names.h"
+#include "cli/options.h"
 
 namespace emu::cli {
 namespace {
@@ -29,6 +30,25 @@ TEST(CommandLine, OneImageIsEnough) {
   EXPECT_EQ(c.drives[0].file, "disk.qcow2");
   EXPECT_EQ(c.engine, EngineChoice::kAuto);
   EXPECT_EQ(c.memory_bytes, 2 * kGiB);
+}
+
+TEST(CommandLine, EveryNameIsGivenOnceAndKnowsWhetherItTakesAValue) {
+  CLI::App app;
+  Options options;
+  declare_options(app, options);
+  std::set<std::string> seen;
+  const auto flags =
+      std::set<std::string>{"help", "version", "quiet", "usb", "snapshot", "counters"};
+  for (const OptionName& option : option_names(app)) {
+    EXPECT_TRUE(seen.insert(option.name).second) << option.name;
+    for (const std::string& alias : option.aliases) EXPECT_TRUE(seen.insert(alias).second) << alias;
+    if (flags.contains(option.name)) {
+      EXPECT_FALSE(option.takes_value) << option.name;
+    }
+  }
+  for (const char* const qemu : {"M", "bios", "smp", "net", "one-insn-per-tb", "readconfig"}) {
+    EXPECT_TRUE(seen.contains(qemu)) << qemu;
+  }
 }
 
 TEST(CommandLine, QemuNamesAndLongNamesMeanTheSame) {
