@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "ui/console_reader.h"
 #include "ui/png_file.h"
+#include "ui/ppm_file.h"
 #include "ui/terminal/code_page_437.h"
 
 namespace emu {
@@ -19,7 +20,7 @@ Result<void> save_screenshot(MachineControl& control, const std::string& path) {
     const MachineLock lock = control.lock();
     display->render(frame);
   }
-  return write_png(path, frame);
+  return path.ends_with(".ppm") ? write_ppm(path, frame) : write_png(path, frame);
 }
 
 namespace {

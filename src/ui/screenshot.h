@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest's screen for scripts: as a PNG file, as text, and waiting for a text to appear. Needs
-// no window.
+// The guest's screen for scripts: as a picture file, as text, and waiting for a text to appear.
+// Needs no window.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,8 @@
 
 namespace emu {
 
-// Takes the machine lock. Errors: no display device; see write_png().
+// As PNG, or as PPM where the name ends in ".ppm". Takes the machine lock. Errors: no display
+// device; see write_png().
 [[nodiscard]] Result<void> save_screenshot(MachineControl& control, const std::string& path);
 
 // The text on the screen in UTF-8, a line for each row, without trailing blanks; also what

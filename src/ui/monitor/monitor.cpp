@@ -53,7 +53,7 @@ Result<std::string> Monitor::run(std::span<const std::string> words) {
   const auto rest = words.subspan(1);
   if (name == "help" || name == "?") return help(rest);
   if (name == "screendump") {
-    if (rest.size() != 1) return fail("screendump takes the name of a PNG file");
+    if (rest.size() != 1) return fail("screendump takes the name of a PNG or PPM file");
     EMU_TRY(save_screenshot(control_, rest[0]));
     return std::string();
   }
@@ -69,7 +69,7 @@ std::string Monitor::help(std::span<const std::string> words) const {
     if (words.empty() || words[0] == name) out += help_line(name, parameters, text);
   };
   add("help", "[COMMAND]", "Show this");
-  add("screendump", "FILE", "Save the screen as a PNG file");
+  add("screendump", "FILE", "Save the screen as a picture: PNG, or PPM if FILE ends in .ppm");
   for (const ControlCommand& command : control_.commands()) {
     add(command.name, command.parameters, command.help);
   }
