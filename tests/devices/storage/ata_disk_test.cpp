@@ -96,15 +96,18 @@ TEST(AtaDisk, StringAccessesMoveABlockAtOnce) {
   EXPECT_EQ(ports.write_string(0, 2, std::span(data).first(100)), 100u);
   EXPECT_EQ(ports.write_string(0, 2, std::span(data).subspan(100)), 412u);  // the first block ends
   EXPECT_EQ(rig.irq.take_rises(0), 1u);
+  EXPECT_EQ(rig.in(7), kReadyData);
   EXPECT_EQ(ports.write_string(0, 4, std::span(data).subspan(512)), 512u);
   rig.executor.run();
   EXPECT_EQ(rig.irq.take_rises(0), 1u);
+  EXPECT_EQ(rig.in(7), kReady);
   EXPECT_EQ(rig.on_disk(100 * 512, 1024), data);
   std::vector<u8> all(1024);
   EXPECT_EQ(ports.read_string(0, 2, all), 0u);  // no transfer under way
   rig.command28(0x20, 100, 2);
   rig.executor.run();
   EXPECT_EQ(rig.irq.take_rises(0), 1u);
+  EXPECT_EQ(rig.in(7), kReadyData);
   EXPECT_EQ(ports.read_string(1, 2, all), 0u);  // not the data register
   EXPECT_EQ(ports.read_string(0, 2, all), 512u);
   EXPECT_EQ(rig.irq.take_rises(0), 1u);
