@@ -102,7 +102,9 @@ void TcgCpu::install(TlbInfo& e, unsigned set, unsigned index) noexcept {
   tlb.read_tag[index] = e.readable ? e.linear_page : kTlbInvalidTag;
   const bool write = e.writable && e.ram_writable && e.ram->fast_writable(e.ram_page);
   tlb.write_tag[index] = write ? e.linear_page : kTlbInvalidTag;
-  if (write) note_write_entry(e.host, set * kTlbEntries + index);
+  if (!write) return;
+  note_write(e.host);
+  note_write_entry(e.host, set * kTlbEntries + index);
 }
 
 void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
@@ -237,7 +239,10 @@ u64 TcgCpu::read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept {
   u64 value = 0;
   for (unsigned done = 0; done < size;) {
     const unsigned chunk = size - done < 8 ? size - done : 8;
-    value = bus_->read_mmio(PhysAddr{phys + done}, chunk);
+    if (!lock_step_ || !lock_step_->answers(phys + done, chunk, false, value)) {
+      value = bus_->read_mmio(PhysAddr{phys + done}, chunk);
+      if (lock_step_) lock_step_->note_device(phys + done, chunk, false, value);
+    }
     copy_bytes(out + done, reinterpret_cast<const u8*>(&value), chunk);
     done += chunk;
   }
@@ -251,7 +256,10 @@ void TcgCpu::write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept {
     const unsigned chunk = size - done < 8 ? size - done : 8;
     u64 value = 0;
     copy_bytes(reinterpret_cast<u8*>(&value), in + done, chunk);
-    bus_->write_mmio(PhysAddr{phys + done}, chunk, value);
+    if (!lock_step_ || !lock_step_->answers(phys + done, chunk, true, value)) {
+      if (lock_step_) lock_step_->note_device(phys + done, chunk, true, value);
+      bus_->write_mmio(PhysAddr{phys + done}, chunk, value);
+    }
     done += chunk;
   }
 }
@@ -325,6 +333,7 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
   TlbInfo* e0 = resolve(linear, set, info.write, info.implicit_supervisor, raised);
   if (e0 == nullptr) return fail(raised);
   if (first == size && e0->host != nullptr && (!info.write || e0->ram_writable)) {
+    if (info.write) note_write(e0->host);
     install(*e0, set, tlb_index(linear));
     if (info.write && !e0->ram->fast_writable(e0->ram_page)) {
       commit_ = {1, size, size, nullptr, {e0, nullptr}, {linear & kOffsetMask, 0}};
@@ -384,6 +393,7 @@ void TcgCpu::commit_store() noexcept {
         write_mmio_chunks(e.phys_page + commit_.offset[part], from, n);
         continue;
       }
+      note_write(e.host);
       copy_bytes(e.host + commit_.offset[part], from, n);
     }
     note_ram_write(e, commit_.offset[part], n);
@@ -476,6 +486,7 @@ Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege 
     if (e == nullptr) return fault;
     if (e->host != nullptr && e->ram_writable) {
       u8* to = e->host + (at & kOffsetMask);
+      note_write(to);
       copy_access(to, in + done, n);
       note_ram_write(*e, at & kOffsetMask, n);
     } else {
@@ -527,6 +538,7 @@ u64 TcgCpu::read_phys(PhysAddr address, unsigned size) {
 void TcgCpu::write_phys(PhysAddr address, unsigned size, u64 value) {
   const FlatRange* r = find_range(address.value);
   if (r != nullptr && r->ram != nullptr && r->writable && r->contains(address.value + size - 1)) {
+    note_write(r->host(address.value));
     copy_access(r->host(address.value), reinterpret_cast<const u8*>(&value), size);
     const u64 offset = r->ram_offset + (address.value - r->start);
     if (!r->ram->fast_writable(offset / kPageBytes)) {
@@ -558,6 +570,7 @@ bool TcgCpu::compare_exchange_phys(PhysAddr address, unsigned size, u64 expected
     done = __atomic_compare_exchange_n(p, &wanted, static_cast<u8>(desired), false,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
   }
+  if (done && lock_step_) lock_step_->note_page_table_write(p, size);
   const u64 offset = r->ram_offset + (address.value - r->start);
   if (done && !r->ram->fast_writable(offset / kPageBytes)) {
     save_vectors();
@@ -572,6 +585,7 @@ u8* TcgCpu::bulk_host(u64 linear, bool write, Fault& fault) noexcept {
   TlbInfo* e = resolve(linear, set_for(Privilege::kCurrent), write, false, fault);
   if (e == nullptr || e->host == nullptr) return nullptr;
   if (write && (!e->ram_writable || !e->ram->fast_writable(e->ram_page))) return nullptr;
+  if (write) note_write(e->host);
   return e->host + (linear & kOffsetMask);
 }
 

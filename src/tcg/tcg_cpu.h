@@ -18,6 +18,7 @@
 #include "tcg/address_spaces.h"
 #include "tcg/block_emitter.h"
 #include "tcg/frame.h"
+#include "tcg/lock_step.h"
 #include "tcg/stubs.h"
 #include "tcg/tcg_engine.h"
 
@@ -142,7 +143,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
 
   // What the scalar loop wants from run().
-  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests };
+  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests, kLockStep };
 
   TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory, Mapping return_stack);
 
@@ -187,6 +188,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void flush_tlb(bool global_too) noexcept;
   void switch_address_space(bool keeps_entries) noexcept;
   void flush_pcid(u16 pcid) noexcept;
+  void note_write(u8* host) noexcept {
+    if (lock_step_) lock_step_->note_write(host);
+  }
   void flush_fills(unsigned global) noexcept;
   void drop_tlb_entry(u32 at) noexcept;
   void save_address_space(SavedSpace& to) noexcept;
@@ -216,6 +220,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
                                 const TranslationCache::PageUse& second, bool cached);
   const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
                             const u8* cold);
+  void run_optimised(TranslatedBlock& block);
+  bool step_reference();
+  bool run_in_lock_step();
   void wake_up();
   void link_exit();
   void wait_halted();
@@ -234,6 +241,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   GuestBlock guest_block_;
   std::unique_ptr<DecodeCache> decode_cache_;
   EmittedBlock emitted_;
+  std::unique_ptr<LockStep> lock_step_;  // null: off
   CpuBus* bus_ = nullptr;
   std::shared_ptr<const FlatView> view_;
   const FlatRange* last_range_ = nullptr;
@@ -241,6 +249,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // run state
   TranslationMode mode_;
   bool mode_stale_ = true;
+  bool reference_run_ = false;  // lock-step wants single instructions
   bool vectors_saved_ = true;
   bool transferred_ = false;
   bool delivered_ = false;
@@ -354,7 +363,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   static constexpr unsigned kMnemonics = 2048;
   struct Counters {
     u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, system_calls = 0, faults = 0,
-        interrupts = 0, flushes = 0, loop_turns = 0, commits = 0, uncached = 0;
+        interrupts = 0, flushes = 0, loop_turns = 0, commits = 0, uncached = 0, lock_steps = 0;
     u64 leaves[5] = {};                                                   // by LeaveReason
     std::unique_ptr<u64[]> system = std::make_unique<u64[]>(kMnemonics);  // by ZydisMnemonic
   } counters_;
