@@ -65,6 +65,7 @@ void TcgCpu::set_rip_at(const u8* pc) noexcept {
 
 void TcgCpu::fault(const Fault& f) noexcept {
   ++counters_.faults;
+  end_split_lock();  // an operation on the copy that faulted
   deliver_fault(core_, f);
   delivered_ = true;
   mode_stale_ = true;

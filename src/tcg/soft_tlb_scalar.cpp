@@ -3,6 +3,7 @@
 // Source: Intel SDM vol. 3 4.10 (what may be cached and what flushes it).
 #include "base/bits.h"
 #include "cpu/debug_registers.h"
+#include "tcg/host_thread.h"
 #include "tcg/scalar_copy.h"
 #include "tcg/tcg_cpu.h"
 
@@ -356,13 +357,16 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
     if (e1 == nullptr) return fail(raised);
     // The two pages may share a TLB entry only if the table had one entry.
   }
+  const bool split_lock = e1 != nullptr && info.read && info.write;
+  if (split_lock) engine_.begin_split_lock();
   u8* bounce = frame_->bounce + (linear & 63);
   commit_ = {static_cast<u8>(e1 != nullptr ? 2 : 1),
              size,
              first,
              bounce,
              {e0, e1},
-             {linear & kOffsetMask, 0}};
+             {linear & kOffsetMask, 0},
+             split_lock};
   if (info.read || !info.write) {
     for (unsigned part = 0; part < commit_.parts; ++part) {
       const TlbInfo& e = *commit_.entry[part];
@@ -397,6 +401,19 @@ void TcgCpu::commit_store() noexcept {
       copy_bytes(e.host + commit_.offset[part], from, n);
     }
     note_ram_write(e, commit_.offset[part], n);
+  }
+  end_split_lock();
+}
+
+void TcgCpu::end_split_lock() noexcept {
+  if (commit_.split_locked) engine_.end_split_lock();
+  commit_.split_locked = false;
+}
+
+void TcgEngine::begin_split_lock() noexcept {
+  for (u32 turn = 1; split_lock_.exchange(true, std::memory_order_acquire); ++turn) {
+    __builtin_ia32_pause();
+    if (turn % 64 == 0) yield_host();
   }
 }
 

@@ -177,6 +177,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
   void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
   void commit_store() noexcept;
+  void end_split_lock() noexcept;
   void note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept;
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
   [[nodiscard]] bool spares_code(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
@@ -279,6 +280,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
     u8* bounce = nullptr;
     TlbInfo* entry[2] = {};
     u64 offset[2] = {};
+    bool split_locked = false;
   } commit_;
   std::unique_ptr<TlbInfo[]> tlb_info_;  // kMemorySets * kTlbEntries
   ExecInfo exec_info_[kItlbEntries];
