@@ -205,7 +205,14 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   const ExecInfo& x = exec_info_[index];
   const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode_.cpl == 3 ? 1 : 0);
   if (x.linear_page != tag && !fill_exec(linear, index)) return nullptr;
-  return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, block_mode().packed()});
+  const BlockKey key{x.host + (linear & kOffsetMask), s.rip, block_mode().packed()};
+  // A new block is looked up several times: to be linked, and to be run.
+  if (found_ != nullptr && found_->key == key && found_->valid.load(std::memory_order_seq_cst)) {
+    return found_;
+  }
+  TranslatedBlock* block = engine_.cache().find(key);
+  if (block != nullptr) found_ = block;
+  return block;
 }
 
 void TcgCpu::find_jump_slot() noexcept {
@@ -256,6 +263,7 @@ void TcgCpu::forget_code() noexcept {
   for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
   flush_exec(true);
   other_spaces_.forget_all();
+  found_ = nullptr;
   jump_slot_ = kJumpCacheSlots + 1;
   for (KnownSlot& k : known_slots_) k = {};
 }

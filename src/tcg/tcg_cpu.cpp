@@ -288,6 +288,7 @@ bool TcgCpu::move_translation(const BlockKey& key, const ExecInfo& page) {
   if (known == nullptr || !cache.has_room()) return false;
   cache_clears_ = cache.counters().clears.load();
   TranslatedBlock* block = cache.move(*known, key, {page.ram, page.ram_page, page.host});
+  found_ = block;
   if (lock_step_ && block->check.instructions != 0) {
     block->check.runs_left = engine_.options().lock_step_runs;
   }
@@ -385,6 +386,7 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   }
   block_bytes_.resize(guest_block_.length_bytes);
   TranslatedBlock* block = cache.add(key, block_bytes_, emitted_, first, second, cached);
+  if (cached) found_ = block;
   if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
   if (lock_step_ && cached && !mode_.single_step) {
     block->check = LockStep::check_of(guest_block_, engine_.options().lock_step_runs);

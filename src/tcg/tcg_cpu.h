@@ -258,7 +258,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 next_rip_ = 0;
   u64 xsave_mask_ = 3;
   Fault fetch_fault_;
-  bool fetch_uncached_ = false;  // the code is not in RAM
+  bool fetch_uncached_ = false;       // the code is not in RAM
+  TranslatedBlock* found_ = nullptr;  // by lookup_block() or made for it last
   u32 link_id_ = 0;
   bool wants_unshared_ = false;  // the block that runs next is one without shared checks
   u64 cache_clears_ = 0;         // the cache's count when link_id_ (or an uncached block) was valid
