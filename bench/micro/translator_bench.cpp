@@ -79,6 +79,7 @@ void run_guest(benchmark::State& state, unsigned operations,
   CpuState s = g.long_mode();
   store_le(g.ram() + SmallGuest::kPageTablesAt + 0x1010,
            u64{SmallGuest::kPageTablesAt + 0x2000} | 7);
+  s.cr4 |= kCr4Pcide;
   s.gpr[kRsi] = kDataAt;
   s.gpr[kRdi] = kAlias + kDataAt;
   s.lstar = kFunctionAt;
@@ -143,6 +144,16 @@ void BM_DeviceAccess(benchmark::State& state) {
 void BM_SystemInstruction(benchmark::State& state) {
   run_guest(state, 1, [](Assembler& a) { a.mov(rax, cr0); });
 }
+// To another PCID and its page, keeping what both had.
+void BM_AddressSpaceSwitch(benchmark::State& state) {
+  run_guest(state, 1, [](Assembler& a) {
+    a.mov(rax, cr3);
+    a.xor_(eax, 3);
+    a.bts(rax, 63);
+    a.mov(cr3, rax);
+    a.mov(rdx, qword_ptr(rsi));
+  });
+}
 void BM_ModeChange(benchmark::State& state) {
   run_guest(state, 2, [](Assembler& a) {
     a.cli();
@@ -169,6 +180,7 @@ BENCHMARK(BM_TlbMiss);
 BENCHMARK(BM_PageCrossing);
 BENCHMARK(BM_DeviceAccess);
 BENCHMARK(BM_SystemInstruction);
+BENCHMARK(BM_AddressSpaceSwitch);
 BENCHMARK(BM_ModeChange);
 BENCHMARK(BM_PatchedConstant);
 

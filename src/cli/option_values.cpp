@@ -452,6 +452,10 @@ Result<void> parse_translator(std::string_view option, std::string_view text, Tc
       const auto count = parse_number(option, value, 1, 1024);
       if (!count) return count.error();
       options.max_block_instructions = static_cast<unsigned>(*count);
+    } else if (key == "lock-step") {
+      const auto count = parse_number(option, value, 0, 1'000'000);
+      if (!count) return count.error();
+      options.lock_step_runs = static_cast<unsigned>(*count);
     } else if (key == "code-cache") {
       const auto bytes = parse_memory(option, value);
       if (!bytes) return bytes.error();
@@ -528,8 +532,9 @@ std::string display_text(DisplayKind display) {
 }
 
 std::string translator_text(const TcgOptions& options) {
-  std::string out = fmt::format("max-block={},code-cache={}", options.max_block_instructions,
-                                memory_text(options.code_cache_bytes));
+  std::string out =
+      fmt::format("max-block={},code-cache={},lock-step={}", options.max_block_instructions,
+                  memory_text(options.code_cache_bytes), options.lock_step_runs);
   for (const auto& [word, member] : kTranslatorSwitches) {
     out += fmt::format(",{}={}", word, options.*member ? "on" : "off");
   }

@@ -228,7 +228,7 @@ void EmitContext::make_flags(FlagPlace place, const FlagRecipe& r) {
       return as_.test(r.reg, r.reg, r.size);
     case Kind::kAdd:
       if (r.other != kNoRegister) {
-        as_.mov(kT2, r.reg, r.size);
+        as_.lea(kT2, HostMem::at(r.reg, r.bias), r.size);
         as_.alu(5, kT2, r.other, r.size);
         return as_.alu(0, kT2, r.other, r.size);
       }
@@ -236,7 +236,7 @@ void EmitContext::make_flags(FlagPlace place, const FlagRecipe& r) {
       return as_.alu_imm(0, kT2, r.imm, r.size);
     case Kind::kSub:
       if (r.other != kNoRegister) {
-        as_.lea(kT2, HostMem::sum(r.reg, r.other), r.size);
+        as_.lea(kT2, {r.reg, r.other, 0, false, r.bias}, r.size);
         return as_.alu(7, kT2, r.other, r.size);
       }
       as_.lea(kT2, HostMem::at(r.reg, static_cast<i32>(r.bias + imm)), r.size);

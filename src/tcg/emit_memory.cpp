@@ -267,6 +267,11 @@ void EmitContext::load_stack_offset(i64 displacement) {
 }
 
 void EmitContext::adjust_stack(i64 displacement) {
+  // CALL and RET only: for others, must_settle() sees that rSP is written.
+  const bool needs_old = recipe_.kind == FlagRecipe::Kind::kTest ||
+                         recipe_.kind == FlagRecipe::Kind::kRepeat ||
+                         recipe_.other == kHostRegister[kRsp];
+  if (flags_ == FlagPlace::kRecipe && needs_old && (recipe_.uses >> kRsp & 1) != 0) settle_flags();
   if (recipe_.reg == kHostRegister[kRsp]) recipe_.bias -= static_cast<i32>(displacement);
   const u8 sp = kHostRegister[kRsp];
   const unsigned bytes = stack_bytes();

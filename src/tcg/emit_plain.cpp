@@ -115,6 +115,20 @@ class Operands {
   unsigned count_ = 0;
 };
 
+// Whether the guest's bytes do the same as host code: no memory, and no register that has another
+// number there. (Implicit registers always have their own.)
+bool is_verbatim(const GuestInstruction& g) {
+  if (g.info.machine_mode != ZYDIS_MACHINE_MODE_LONG_64) return false;
+  for (unsigned i = 0; i < g.info.operand_count_visible; ++i) {
+    const ZydisDecodedOperand& op = g.operands[i];
+    if (op.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) continue;
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER) return false;
+    const GuestRegister r = guest_register(op.reg.value);
+    if (r.number == kNoRegister || kHostRegister[r.number] != r.number) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 // `memory` replaces the memory operand if there is one, and kT2 is free; without a memory operand
@@ -158,6 +172,7 @@ void EmitContext::emit_with_memory(const GuestInstruction& g, const HostMem& mem
 }
 
 void EmitContext::emit_plain(const GuestInstruction& g) {
+  if (is_verbatim(g)) return as_.bytes(g.bytes, g.length);
   const ZydisDecodedOperand* op = memory_operand(g);
   if (op == nullptr) return emit_with_memory(g, HostMem{}, true);
   const unsigned size = op->size / 8u;

@@ -65,6 +65,7 @@ void TcgCpu::set_rip_at(const u8* pc) noexcept {
 
 void TcgCpu::fault(const Fault& f) noexcept {
   ++counters_.faults;
+  end_split_lock();  // an operation on the copy that faulted
   deliver_fault(core_, f);
   delivered_ = true;
   mode_stale_ = true;
@@ -111,7 +112,7 @@ TranslationMode TcgCpu::compute_mode() noexcept {
   const bool data_break = has_data_breakpoints(s);
   m.always_slow =
       data_break || ((s.cr0 & kCr0Am) != 0 && (s.rflags & kFlagAc) != 0 && s.cpl() == 3);
-  m.single_step = step || data_break || has_code_breakpoints(s);
+  m.single_step = step || data_break || has_code_breakpoints(s) || reference_run_;
   m.fpu_em = (s.cr0 & kCr0Em) != 0;
   m.fpu_ts = (s.cr0 & kCr0Ts) != 0;
   m.fpu_mp = (s.cr0 & kCr0Mp) != 0;
@@ -205,7 +206,14 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   const ExecInfo& x = exec_info_[index];
   const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode_.cpl == 3 ? 1 : 0);
   if (x.linear_page != tag && !fill_exec(linear, index)) return nullptr;
-  return engine_.cache().find({x.host + (linear & kOffsetMask), s.rip, block_mode().packed()});
+  const BlockKey key{x.host + (linear & kOffsetMask), s.rip, block_mode().packed()};
+  // A new block is looked up several times: to be linked, and to be run.
+  if (found_ != nullptr && found_->key == key && found_->valid.load(std::memory_order_seq_cst)) {
+    return found_;
+  }
+  TranslatedBlock* block = engine_.cache().find(key);
+  if (block != nullptr) found_ = block;
+  return block;
 }
 
 void TcgCpu::find_jump_slot() noexcept {
@@ -220,7 +228,10 @@ void TcgCpu::find_jump_slot() noexcept {
 }
 
 void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
-  if (mode_.single_step || !engine_.options().jump_cache || wants_unshared_) return;
+  if (mode_.single_step || !engine_.options().jump_cache || wants_unshared_ ||
+      block.check.runs_left != 0) {
+    return;
+  }
   const unsigned index = static_cast<unsigned>(block.key.rip & kJumpIndexMask);
   if (index == 0) return;
   if (jump_slot_ == kJumpCacheSlots) return;
@@ -253,6 +264,7 @@ void TcgCpu::forget_code() noexcept {
   for (unsigned i = 0; i < kPageIdCacheEntries; ++i) page_ids_[i] = {};
   flush_exec(true);
   other_spaces_.forget_all();
+  found_ = nullptr;
   jump_slot_ = kJumpCacheSlots + 1;
   for (KnownSlot& k : known_slots_) k = {};
 }
@@ -371,7 +383,8 @@ const u8* TcgCpu::continue_inside() noexcept {
   const CpuState& s = frame_->cpu;
   if (!engine_.options().stay_inside || mode_.single_step ||
       requests_.load(std::memory_order_seq_cst) != 0 || interrupt_line() || s.interrupt_shadow ||
-      s.nmi_pending || s.smi_pending || s.activity != Activity::kRunning) {
+      s.nmi_pending || s.smi_pending || s.activity != Activity::kRunning ||
+      (lock_step_ && lock_step_->phase() != LockStep::Phase::kOff)) {
     return nullptr;
   }
   wants_unshared_ = false;
@@ -386,7 +399,7 @@ const u8* TcgCpu::continue_inside() noexcept {
   }
   if (code == nullptr) {
     const TranslatedBlock* block = lookup_block();
-    if (block == nullptr) return nullptr;
+    if (block == nullptr || block->check.runs_left != 0) return nullptr;
     cache_jump(*block);
     code = block->code;
   }
@@ -470,6 +483,10 @@ TcgCpu::Service TcgCpu::loop() noexcept {
       continue;
     }
     if (block == nullptr) return stop_for(Service::kTranslate);
+    if (block->check.runs_left != 0 && !mode_.single_step) {
+      lock_step_->pending = block;
+      return stop_for(Service::kLockStep);
+    }
     find_jump_slot();
     cache_jump(*block);
     run_block(*block);

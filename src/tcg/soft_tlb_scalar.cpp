@@ -3,6 +3,7 @@
 // Source: Intel SDM vol. 3 4.10 (what may be cached and what flushes it).
 #include "base/bits.h"
 #include "cpu/debug_registers.h"
+#include "tcg/host_thread.h"
 #include "tcg/scalar_copy.h"
 #include "tcg/tcg_cpu.h"
 
@@ -102,7 +103,9 @@ void TcgCpu::install(TlbInfo& e, unsigned set, unsigned index) noexcept {
   tlb.read_tag[index] = e.readable ? e.linear_page : kTlbInvalidTag;
   const bool write = e.writable && e.ram_writable && e.ram->fast_writable(e.ram_page);
   tlb.write_tag[index] = write ? e.linear_page : kTlbInvalidTag;
-  if (write) note_write_entry(e.host, set * kTlbEntries + index);
+  if (!write) return;
+  note_write(e.host);
+  note_write_entry(e.host, set * kTlbEntries + index);
 }
 
 void TcgCpu::note_write_entry(const u8* host_page, u32 at) noexcept {
@@ -239,7 +242,10 @@ u64 TcgCpu::read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept {
   u64 value = 0;
   for (unsigned done = 0; done < size;) {
     const unsigned chunk = size - done < 8 ? size - done : 8;
-    value = bus_->read_mmio(PhysAddr{phys + done}, chunk);
+    if (!lock_step_ || !lock_step_->answers(phys + done, chunk, false, value)) {
+      value = bus_->read_mmio(PhysAddr{phys + done}, chunk);
+      if (lock_step_) lock_step_->note_device(phys + done, chunk, false, value);
+    }
     copy_bytes(out + done, reinterpret_cast<const u8*>(&value), chunk);
     done += chunk;
   }
@@ -253,7 +259,10 @@ void TcgCpu::write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept {
     const unsigned chunk = size - done < 8 ? size - done : 8;
     u64 value = 0;
     copy_bytes(reinterpret_cast<u8*>(&value), in + done, chunk);
-    bus_->write_mmio(PhysAddr{phys + done}, chunk, value);
+    if (!lock_step_ || !lock_step_->answers(phys + done, chunk, true, value)) {
+      if (lock_step_) lock_step_->note_device(phys + done, chunk, true, value);
+      bus_->write_mmio(PhysAddr{phys + done}, chunk, value);
+    }
     done += chunk;
   }
 }
@@ -327,6 +336,7 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
   TlbInfo* e0 = resolve(linear, set, info.write, info.implicit_supervisor, raised);
   if (e0 == nullptr) return fail(raised);
   if (first == size && e0->host != nullptr && (!info.write || e0->ram_writable)) {
+    if (info.write) note_write(e0->host);
     install(*e0, set, tlb_index(linear));
     if (info.write && !e0->ram->fast_writable(e0->ram_page)) {
       commit_ = {1, size, size, nullptr, {e0, nullptr}, {linear & kOffsetMask, 0}};
@@ -349,13 +359,16 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
     if (e1 == nullptr) return fail(raised);
     // The two pages may share a TLB entry only if the table had one entry.
   }
+  const bool split_lock = e1 != nullptr && info.read && info.write;
+  if (split_lock) engine_.begin_split_lock();
   u8* bounce = frame_->bounce + (linear & 63);
   commit_ = {static_cast<u8>(e1 != nullptr ? 2 : 1),
              size,
              first,
              bounce,
              {e0, e1},
-             {linear & kOffsetMask, 0}};
+             {linear & kOffsetMask, 0},
+             split_lock};
   if (info.read || !info.write) {
     for (unsigned part = 0; part < commit_.parts; ++part) {
       const TlbInfo& e = *commit_.entry[part];
@@ -386,9 +399,23 @@ void TcgCpu::commit_store() noexcept {
         write_mmio_chunks(e.phys_page + commit_.offset[part], from, n);
         continue;
       }
+      note_write(e.host);
       copy_bytes(e.host + commit_.offset[part], from, n);
     }
     note_ram_write(e, commit_.offset[part], n);
+  }
+  end_split_lock();
+}
+
+void TcgCpu::end_split_lock() noexcept {
+  if (commit_.split_locked) engine_.end_split_lock();
+  commit_.split_locked = false;
+}
+
+void TcgEngine::begin_split_lock() noexcept {
+  for (u32 turn = 1; split_lock_.exchange(true, std::memory_order_acquire); ++turn) {
+    __builtin_ia32_pause();
+    if (turn % 64 == 0) yield_host();
   }
 }
 
@@ -478,6 +505,7 @@ Fault TcgCpu::write_linear(u64 linear, const u8* in, unsigned length, Privilege 
     if (e == nullptr) return fault;
     if (e->host != nullptr && e->ram_writable) {
       u8* to = e->host + (at & kOffsetMask);
+      note_write(to);
       copy_access(to, in + done, n);
       note_ram_write(*e, at & kOffsetMask, n);
     } else {
@@ -529,6 +557,7 @@ u64 TcgCpu::read_phys(PhysAddr address, unsigned size) {
 void TcgCpu::write_phys(PhysAddr address, unsigned size, u64 value) {
   const FlatRange* r = find_range(address.value);
   if (r != nullptr && r->ram != nullptr && r->writable && r->contains(address.value + size - 1)) {
+    note_write(r->host(address.value));
     copy_access(r->host(address.value), reinterpret_cast<const u8*>(&value), size);
     const u64 offset = r->ram_offset + (address.value - r->start);
     if (!r->ram->fast_writable(offset / kPageBytes)) {
@@ -560,6 +589,7 @@ bool TcgCpu::compare_exchange_phys(PhysAddr address, unsigned size, u64 expected
     done = __atomic_compare_exchange_n(p, &wanted, static_cast<u8>(desired), false,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
   }
+  if (done && lock_step_) lock_step_->note_page_table_write(p, size);
   const u64 offset = r->ram_offset + (address.value - r->start);
   if (done && !r->ram->fast_writable(offset / kPageBytes)) {
     save_vectors();
@@ -574,6 +604,7 @@ u8* TcgCpu::bulk_host(u64 linear, bool write, Fault& fault) noexcept {
   TlbInfo* e = resolve(linear, set_for(Privilege::kCurrent), write, false, fault);
   if (e == nullptr || e->host == nullptr) return nullptr;
   if (write && (!e->ram_writable || !e->ram->fast_writable(e->ram_page))) return nullptr;
+  if (write) note_write(e->host);
   return e->host + (linear & kOffsetMask);
 }
 

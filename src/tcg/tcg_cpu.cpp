@@ -50,11 +50,15 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
   reset_cpu(frame_->cpu, false);
   if (config.index != 0) frame_->cpu.activity = Activity::kWaitForSipi;
   view_ = engine.memory().view();
+  if (engine.options().lock_step_runs != 0) lock_step_ = std::make_unique<LockStep>();
   engine_.add_cpu(*this);
 }
 
 Result<std::unique_ptr<TcgCpu>> TcgCpu::create(TcgEngine& engine, const VCpuConfig& config) {
   EMU_CHECK(config.cpuid != nullptr);
+  if (engine.options().lock_step_runs != 0 && config.index != 0) {
+    return fail("lock-step compares the code of one processor: use --cpus 1");
+  }
   Result<Mapping> memory = Mapping::anonymous(sizeof(VcpuFrame));
   if (!memory) return memory.error();
   Result<Mapping> return_stack = make_return_stack();
@@ -150,11 +154,11 @@ std::string TcgCpu::counters() const {
       "{}\nslow_accesses {}\n"
       "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts "
       "{}\ntlb_flushes {}\n"
-      "uncached {}\n",
+      "uncached {}\nlock_steps {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
       c.translated_bytes, t.moves.load(), t.links.load(), t.invalidations.load(), t.parked.load(),
       t.unparked.load(), t.clears.load(), c.tlb_fills, c.slow_accesses, c.commits, c.mmio,
-      c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached);
+      c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached, c.lock_steps);
   for (unsigned m = 0; m < kMnemonics; ++m) {
     if (c.system[m] == 0) continue;
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
@@ -172,6 +176,11 @@ StopReason TcgCpu::run(CpuBus& bus) {
     switch (loop()) {
       case Service::kTranslate:
         translate();
+        break;
+      case Service::kLockStep:
+        if (!run_in_lock_step()) {
+          return {StopReason::Kind::kError, "lock-step found a difference: see above"};
+        }
         break;
       case Service::kLink:
         link_exit();
@@ -317,7 +326,11 @@ bool TcgCpu::move_translation(const BlockKey& key, const ExecInfo& page) {
   const TranslatedBlock* known = cache.movable(key);
   if (known == nullptr || !cache.has_room()) return false;
   cache_clears_ = cache.counters().clears.load();
-  const TranslatedBlock* block = cache.move(*known, key, {page.ram, page.ram_page, page.host});
+  TranslatedBlock* block = cache.move(*known, key, {page.ram, page.ram_page, page.host});
+  found_ = block;
+  if (lock_step_ && block->check.instructions != 0) {
+    block->check.runs_left = engine_.options().lock_step_runs;
+  }
   if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
   return true;
 }
@@ -413,7 +426,11 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   }
   block_bytes_.resize(guest_block_.length_bytes);
   TranslatedBlock* block = cache.add(key, block_bytes_, emitted_, first, second, cached);
+  if (cached) found_ = block;
   if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
+  if (lock_step_ && cached && !mode_.single_step) {
+    block->check = LockStep::check_of(guest_block_, engine_.options().lock_step_runs);
+  }
   if (!live_immediates_.empty()) cache.set_live_immediates(*block, live_immediates_);
   return block;
 }
@@ -518,6 +535,7 @@ void TcgCpu::link_exit() {
       machine_mode(exit.from->key.mode) != machine_mode(target->key.mode)) {
     return;
   }
+  if (target->check.runs_left != 0 || exit.from->check.runs_left != 0) return;
   const u8* entry = target->code;
   const auto page_of = [](const u8* p) { return reinterpret_cast<u64>(p) & ~(kPageBytes - 1); };
   const bool same_page = page_of(exit.from->key.guest) == page_of(target->key.guest) &&

@@ -18,6 +18,7 @@
 #include "tcg/address_spaces.h"
 #include "tcg/block_emitter.h"
 #include "tcg/frame.h"
+#include "tcg/lock_step.h"
 #include "tcg/stubs.h"
 #include "tcg/tcg_engine.h"
 #include "tcg/user/user_flushes.h"
@@ -151,7 +152,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   };
 
   // What the scalar loop wants from run().
-  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests, kNative };
+  enum class Service : u8 { kTranslate, kLink, kHalted, kPark, kRequests, kNative, kLockStep };
 
   TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory, Mapping return_stack);
 
@@ -184,6 +185,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 read_mmio_chunks(u64 phys, u8* out, unsigned size) noexcept;
   void write_mmio_chunks(u64 phys, const u8* in, unsigned size) noexcept;
   void commit_store() noexcept;
+  void end_split_lock() noexcept;
   void note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept;
   void note_ram_write(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
   [[nodiscard]] bool spares_code(const TlbInfo& entry, u64 page_offset, u64 length) noexcept;
@@ -195,6 +197,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void flush_tlb(bool global_too) noexcept;
   void switch_address_space(bool keeps_entries) noexcept;
   void flush_pcid(u16 pcid) noexcept;
+  void note_write(u8* host) noexcept {
+    if (lock_step_) lock_step_->note_write(host);
+  }
   void flush_fills(unsigned global) noexcept;
   void drop_tlb_entry(u32 at) noexcept;
   void save_address_space(SavedSpace& to) noexcept;
@@ -224,6 +229,9 @@ class TcgCpu final : public VCpu, public CpuMemory {
                                 const TranslationCache::PageUse& second, bool cached);
   const u8* emit_page_check(unsigned index, u32 page_id, const TranslatedBlock& target,
                             const u8* cold);
+  void run_optimised(TranslatedBlock& block);
+  bool step_reference();
+  bool run_in_lock_step();
   void wake_up();
   void link_exit();
   void run_native();
@@ -249,6 +257,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   GuestBlock guest_block_;
   std::unique_ptr<DecodeCache> decode_cache_;
   EmittedBlock emitted_;
+  std::unique_ptr<LockStep> lock_step_;  // null: off
   CpuBus* bus_ = nullptr;
   std::shared_ptr<const FlatView> view_;
   const FlatRange* last_range_ = nullptr;
@@ -256,6 +265,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // run state
   TranslationMode mode_;
   bool mode_stale_ = true;
+  bool reference_run_ = false;  // lock-step wants single instructions
   bool vectors_saved_ = true;
   bool transferred_ = false;
   bool delivered_ = false;
@@ -263,7 +273,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   u64 next_rip_ = 0;
   u64 xsave_mask_ = 3;
   Fault fetch_fault_;
-  bool fetch_uncached_ = false;  // the code is not in RAM
+  bool fetch_uncached_ = false;       // the code is not in RAM
+  TranslatedBlock* found_ = nullptr;  // by lookup_block() or made for it last
   u32 link_id_ = 0;
   bool wants_unshared_ = false;  // the block that runs next is one without shared checks
   u64 cache_clears_ = 0;         // the cache's count when link_id_ (or an uncached block) was valid
@@ -292,6 +303,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
     u8* bounce = nullptr;
     TlbInfo* entry[2] = {};
     u64 offset[2] = {};
+    bool split_locked = false;
   } commit_;
   std::unique_ptr<TlbInfo[]> tlb_info_;  // kMemorySets * kTlbEntries
   ExecInfo exec_info_[kItlbEntries];
@@ -377,7 +389,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   struct Counters {
     u64 tlb_fills = 0, slow_accesses = 0, mmio = 0, translations = 0, translated_bytes = 0,
         system_calls = 0, faults = 0, interrupts = 0, flushes = 0, loop_turns = 0, commits = 0,
-        uncached = 0;
+        uncached = 0, lock_steps = 0;
     u64 leaves[5] = {};                                                   // by LeaveReason
     std::unique_ptr<u64[]> system = std::make_unique<u64[]>(kMnemonics);  // by ZydisMnemonic
   } counters_;

@@ -63,6 +63,10 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   [[nodiscard]] bool exclusive_wanted() const noexcept {
     return exclusive_wanted_.load(std::memory_order_seq_cst);
   }
+  // Locked operations that cross a page are done on a copy: only one at a time, so that they are
+  // atomic among each other. Scalar code.
+  void begin_split_lock() noexcept;
+  void end_split_lock() noexcept { split_lock_.store(false, std::memory_order_release); }
   // Guest TSC ticks of VM time minus the host's TSC; moves only when VM time stood still.
   [[nodiscard]] u64 tsc_bias(u64 tsc_hz);
 
@@ -118,6 +122,7 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   static constexpr std::size_t kMaxPageIds = 1 << 20;
   std::vector<std::unique_ptr<RamObserver>> observers_;
   std::atomic<u64> invalidation_count_{0};
+  std::atomic<bool> split_lock_{false};
   u64 tsc_bias_ = 0;
   bool tsc_bias_known_ = false;
 };

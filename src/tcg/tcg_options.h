@@ -14,6 +14,9 @@ enum class NativeUser : u8 { kOff, kComputing, kAlways };
 struct TcgOptions {
   u64 code_cache_bytes = 256 * kMiB;
   unsigned max_block_instructions = 64;
+  // The first runs of each translation that are compared with one made without optimisation, one
+  // instruction at a time; 0: none. See lock_step.h.
+  unsigned lock_step_runs = 0;
   bool chain = true;            // link direct exits
   bool jump_cache = true;       // look indirect jumps up in generated code
   bool pair_returns = true;     // guest calls and returns use the host's return prediction
@@ -28,8 +31,9 @@ struct TcgOptions {
   bool tag_tlb = true;          // address spaces with a PCID keep their TLB entries
   NativeUser native_user = NativeUser::kOff;
   bool one_instruction_blocks = false;
-  bool perf_map = false;  // write /tmp/perf-PID.map
-  u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none
+  bool perf_map = false;     // write /tmp/perf-PID.map
+  u64 lock_step_spoils = 0;  // the block at this RIP is made to differ: does lock-step see it?
+  u64 dump_block = 0;        // print the block at this RIP whenever it is translated; 0: none
 
   bool operator==(const TcgOptions&) const = default;
 };

@@ -220,6 +220,7 @@ TranslatedBlock* TranslationCache::move(const TranslatedBlock& from, const Block
   block.polls = from.polls;
   block.bytes = from.bytes;
   block.relocations = from.relocations;
+  block.check = from.check;
   block.movable = true;
   page_code(page).blocks.push_back(&block);
   enter(block);

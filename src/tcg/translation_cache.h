@@ -31,6 +31,14 @@ struct BlockKey {
   bool operator==(const BlockKey&) const = default;
 };
 
+// What lock-step compares about a block (lock_step.h).
+struct BlockCheck {
+  u32 runs_left = 0;
+  u16 instructions = 0;
+  u16 undefined_after = 0;   // status flags
+  u16 undefined_inside = 0;  // the same at any point of the block
+};
+
 struct TranslatedBlock {
   BlockKey key;
   u32 length_bytes = 0;             // guest bytes
@@ -47,6 +55,7 @@ struct TranslatedBlock {
   std::span<const u8> bytes;                   // the guest's, as they were translated
   std::span<const u8* const> live_immediates;  // bytes that its code reads when it runs
   std::span<const Relocation> relocations;     // if movable
+  BlockCheck check;
   bool movable = false;  // its code may be copied for another address of the same guest bytes
 };
 

@@ -103,6 +103,12 @@ def disks():
                 needs=(DEMO, iso))
 
 
+def in_lock_step(case):
+    """Every translation's first two runs, compared with the same instructions one at a time."""
+    return dataclasses.replace(case, args=case.args + " --translator lock-step=2",
+                               never=case.never + "|lock-step")
+
+
 def memtest(bits, until, cpus=1):
     image = f"{MEMTEST}{bits}.bin"
     return Case(f"-m 64 -smp {cpus} -kernel {image} -append console=ttyS0,115200",
@@ -124,6 +130,8 @@ def firmware(image, prompt):
 
 CASES = {
     "linux_cloud": linux("cloud", "x86_64"),
+    "linux_cloud_lock_step": in_lock_step(linux("cloud", "x86_64")),
+    "linux_686_pae_lock_step": in_lock_step(linux("pae", "i686", initrd="i386")),
     "linux_cloud_smp2": linux("cloud", "x86_64", cpus=2),
     "linux_cloud_above_4g": linux("cloud", "x86_64", memory=5120),
     "linux_amd64": linux("amd64", "x86_64"),
