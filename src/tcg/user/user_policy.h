@@ -37,22 +37,31 @@ class UserPolicy {
     if (s.cr3 != cr3) s = {cr3, 0, 0, false};
     if (s.native || now < s.refused_until) return;
     s.native = true;
-    stops_ = 0;
-    window_at_ = now;
+    stops_ = kWindow;
+    window_cr3_ = 0;
   }
-  // The process stopped for the guest's or the translator's sake.
-  void stopped(u64 cr3) noexcept {
-    if (when_ != When::kComputing || ++stops_ < kWindow) return;
-    const u64 now = __builtin_ia32_rdtsc();
-    const bool too_often = now - window_at_ < kWindow * kTicksPerEntry;
+  // Whether judge() is due: native code stopped for the translator once more.
+  [[nodiscard]] bool stopped() noexcept { return when_ == When::kComputing && ++stops_ >= kWindow; }
+  // `process_ns` is the processor time of the process so far, `now_ns` the host's clock. What the
+  // stops cost is seen in what went by besides: a host with other work makes them dear.
+  void judge(u64 cr3, u64 process_ns, u64 now_ns) noexcept {
+    const u64 used = process_ns - window_process_ns_;
+    const u64 passed = now_ns - window_ns_;
+    const bool whole = window_cr3_ == cr3;  // nobody else ran between
+    const u64 entering = stops_ * kStopNs;
+    const u64 useful = used > entering ? used - entering : 0;
     stops_ = 0;
-    window_at_ = now;
+    window_cr3_ = cr3;
+    window_process_ns_ = process_ns;
+    window_ns_ = now_ns;
+    if (!whole) return;
     Space& s = spaces_[index(cr3)];
-    if (!too_often) {
-      if (s.patience > 0) --s.patience;
-      return;
+    if (passed * 2 > useful * 5) {
+      refuse(cr3);
+      window_cr3_ = 0;
+    } else if (s.patience > 0) {
+      --s.patience;
     }
-    refuse(cr3);
   }
   // It cannot run there for now.
   void refuse(u64 cr3) noexcept {
@@ -68,7 +77,8 @@ class UserPolicy {
   static constexpr u64 kTicksPerEntry = 75'000;
   static constexpr u64 kFirstRefusal = 50'000'000;
   static constexpr u8 kMostPatience = 7;
-  static constexpr u32 kWindow = 128;
+  static constexpr u64 kWindow = 128;
+  static constexpr u64 kStopNs = 3000;  // of the process's time that a stop takes
   static constexpr unsigned kSpaces = 64;
   struct Space {
     u64 cr3 = 0;
@@ -83,8 +93,8 @@ class UserPolicy {
   When when_ = When::kOff;
   Space spaces_[kSpaces];
   u64 tick_cr3_ = 0, tick_entries_ = 0, tick_at_ = 0;
-  u64 window_at_ = 0;
-  u32 stops_ = 0;
+  u64 window_cr3_ = 0, window_process_ns_ = 0, window_ns_ = 0;
+  u64 stops_ = 0;
 };
 
 }  // namespace emu

@@ -105,7 +105,7 @@ void UserSpace::validate(u64 base, Region& region, UserTables& tables) {
     const bool same = now.mapped && now.ram_page == e.ram_page() &&
                       now.executable == (e.executable() || e.refused());
     if (!same) {
-      set(linear, e, {});
+      set(linear, e, now.mapped && !now.executable ? make_entry(now, false) : Entry{});
     } else if (e.writable() && !now.writable) {
       set(linear, e, {e.packed & ~Entry::kWritable});
     }
@@ -150,10 +150,25 @@ UserSpace::Entry UserSpace::entry(u64 linear) const {
   return found == regions_.end() ? Entry{} : found->second->pages[index_of(linear)];
 }
 
-// Whether the code of `page` must not run natively.
-bool UserSpace::refuses(const UserPage& page, Counts& counts) {
+// Whether the code of page `index` of the selected region must not run natively.
+bool UserSpace::refuses(UserTables& tables, unsigned index, Counts& counts) {
+  constexpr std::size_t kBehind = 16;
+  std::vector<u8> code;
+  code.reserve(kScanRunUpBytes + kPageBytes + kBehind);
+  const auto append = [&](unsigned at, std::size_t from, std::size_t length) {
+    if (at >= kUserRegionPages) return;
+    const UserPage page = tables.page(at);
+    if (!page.mapped) return;
+    const u8* bytes = ram_.host() + page.ram_page * kPageBytes + from;
+    code.insert(code.end(), bytes, bytes + length);
+  };
+  append(index - 1, kPageBytes - kScanRunUpBytes, kScanRunUpBytes);
+  const std::size_t first = code.size();
+  append(index, 0, kPageBytes);
+  const std::size_t last = code.size();
+  append(index + 1, 0, kBehind);
   ++counts.scans;
-  const bool refused = shows_host({ram_.host() + page.ram_page * kPageBytes, kPageBytes}, xgetbv_);
+  const bool refused = shows_host(code, first, last, xgetbv_);
   if (refused) ++counts.refusals;
   return refused;
 }
@@ -177,7 +192,7 @@ bool UserSpace::fill(u64 linear, UserTables& tables, Counts& counts) {
     }
     const bool known = e.mapped() && e.ram_page() == page.ram_page && page.executable &&
                        (e.executable() || e.refused());
-    const bool refused = page.executable && (known ? e.refused() : refuses(page, counts));
+    const bool refused = page.executable && (known ? e.refused() : refuses(tables, i, counts));
     const Entry value = make_entry(page, refused);
     if (value.packed == e.packed) continue;
     ++counts.pages;

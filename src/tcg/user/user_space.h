@@ -66,7 +66,7 @@ class UserSpace {
   static constexpr std::size_t kMostCalls = 24'000;
 
   void validate(u64 base, Region& region, UserTables& tables);
-  [[nodiscard]] bool refuses(const UserPage& page, Counts& counts);
+  [[nodiscard]] bool refuses(UserTables& tables, unsigned index, Counts& counts);
   void set(u64 linear, Entry& entry, Entry value);
   [[nodiscard]] bool send(Counts& counts);
 
