@@ -11,6 +11,9 @@ namespace {
 // Code read out of step falls into step again after a few instructions, mostly.
 constexpr std::size_t kRunUp[] = {kScanRunUpBytes, 61, 58, 55, 51};
 
+// From so many bytes on, the beginning of what is known is better than nothing.
+constexpr std::size_t kFewBytes = 6;
+
 bool is_telling(ZydisMnemonic m, bool xgetbv) {
   switch (m) {
     case ZYDIS_MNEMONIC_SLDT:
@@ -84,6 +87,10 @@ bool shows_host(std::span<const u8> code, std::size_t first, std::size_t last, b
       if (at < run_up) continue;
       ++tried;
       found += comes_to(decoder, code, at - run_up, at, xgetbv) ? 1 : 0;
+    }
+    if (tried == 0 && at >= kFewBytes) {
+      ++tried;
+      found += comes_to(decoder, code, 0, at, xgetbv) ? 1 : 0;
     }
     if (tried != 0 && found * 2 > tried) return true;
   }
