@@ -206,7 +206,7 @@ void TcgCpu::run_native() {
     case UserMode::Result::kInstruction:
       one_by_translator_ = true;
       if (user_policy_.stopped()) {
-        user_policy_.judge(cr3, user_->process_ns(), UserMode::now_ns());
+        user_policy_.judge(cr3, user_->process_ns(), thread_time_ns(), UserMode::now_ns());
       }
       break;
     case UserMode::Result::kAgain:

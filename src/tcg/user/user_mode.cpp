@@ -79,8 +79,8 @@ UserSpace* UserMode::select() {
   }
   std::unique_ptr<UserProcess> process = make_process();
   if (process == nullptr) return nullptr;
-  spaces_.push_back(
-      std::make_unique<UserSpace>(std::move(process), *ram_, maybe_writable_, xgetbv_, cr3));
+  spaces_.push_back(std::make_unique<UserSpace>(std::move(process), *ram_, maybe_writable_, scans_,
+                                                xgetbv_, cr3));
   return spaces_.back().get();
 }
 

@@ -78,8 +78,9 @@ class UserMode {
   std::string why_;
   pid_t thread_ = 0;                                // that traces the processes
   std::vector<std::unique_ptr<UserSpace>> spaces_;  // the one used last is the last
-  std::vector<bool> maybe_writable_;                // RAM pages, in some space
-  std::unordered_map<u64, unsigned> code_writes_;   // RAM pages with code
+  UserSpace::Scans scans_;
+  std::vector<bool> maybe_writable_;               // RAM pages, in some space
+  std::unordered_map<u64, unsigned> code_writes_;  // RAM pages with code
   struct {
     u64 entries = 0, system_calls = 0, memory = 0, fills = 0, instructions = 0, interrupts = 0,
         processes = 0, parked = 0, ticks = 0;

@@ -85,6 +85,7 @@ bool shows_host(std::span<const u8> code, std::size_t first, std::size_t last, b
     std::size_t found = 0, tried = 0;
     for (const std::size_t run_up : kRunUp) {
       if (at < run_up) continue;
+      if (tried == 2 && found == 0) break;  // the majority is not to be expected any more
       ++tried;
       found += comes_to(decoder, code, at - run_up, at, xgetbv) ? 1 : 0;
     }

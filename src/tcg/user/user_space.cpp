@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/bits.h"
 #include "tcg/user/user_scan.h"
 
 namespace emu {
@@ -23,6 +24,17 @@ u64 region_of(u64 linear) {
 
 unsigned index_of(u64 linear) {
   return static_cast<unsigned>((linear / kPageBytes) % kUserRegionPages);
+}
+
+// Four lanes, so that the multiplications overlap.
+u64 hash_of(const u8* page) {
+  constexpr u64 kFactor = 0x9e3779b97f4a7c15u;
+  u64 lanes[4] = {1, 2, 3, 4};
+  for (u64 i = 0; i < kPageBytes; i += 32) {
+    for (unsigned n = 0; n < 4; ++n)
+      lanes[n] = (lanes[n] ^ load_le<u64>(page + i + 8 * n)) * kFactor;
+  }
+  return lanes[0] ^ (lanes[1] >> 7) ^ (lanes[2] >> 13) ^ (lanes[3] >> 21);
 }
 
 UserSpace::Entry make_entry(const UserPage& page, bool refused) {
@@ -152,6 +164,20 @@ UserSpace::Entry UserSpace::entry(u64 linear) const {
 
 // Whether the code of page `index` of the selected region must not run natively.
 bool UserSpace::refuses(UserTables& tables, unsigned index, Counts& counts) {
+  constexpr std::size_t kMostScans = 1 << 16;
+  const u64 page = tables.page(index).ram_page;
+  const u64 hash = hash_of(ram_.host() + page * kPageBytes);
+  if (scans_.size() > kMostScans) scans_.clear();
+  const auto [at, added] = scans_.try_emplace(page);
+  if (added || at->second.hash != hash) {
+    ++counts.scans;
+    at->second = {hash, scan(tables, index)};
+    if (at->second.refused) ++counts.refusals;
+  }
+  return at->second.refused;
+}
+
+bool UserSpace::scan(UserTables& tables, unsigned index) {
   constexpr std::size_t kBehind = 16;
   std::vector<u8> code;
   code.reserve(kScanRunUpBytes + kPageBytes + kBehind);
@@ -167,10 +193,7 @@ bool UserSpace::refuses(UserTables& tables, unsigned index, Counts& counts) {
   append(index, 0, kPageBytes);
   const std::size_t last = code.size();
   append(index + 1, 0, kBehind);
-  ++counts.scans;
-  const bool refused = shows_host(code, first, last, xgetbv_);
-  if (refused) ++counts.refusals;
-  return refused;
+  return shows_host(code, first, last, xgetbv_);
 }
 
 bool UserSpace::fill(u64 linear, UserTables& tables, Counts& counts) {
