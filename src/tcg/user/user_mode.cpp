@@ -241,7 +241,9 @@ u64 UserMode::process_ns() const {
     // The kernel's encoding of "processor time of process N".
     ::clock_gettime((~spaces_.back()->process().pid() << 3) | 2, &t);
   }
-  return static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_nsec);
+  const u64 all = static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_nsec);
+  const u64 mapping = spaces_.empty() ? 0 : spaces_.back()->mapping_ns();
+  return all > mapping ? all - mapping : 0;
 }
 
 u64 UserMode::now_ns() {

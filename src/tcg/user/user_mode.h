@@ -42,8 +42,8 @@ class UserMode {
   [[nodiscard]] bool leaves_out(u64 linear) const noexcept {
     return linear >> 12 == left_out_page_;
   }
-  // Processor time that the process of the last run() has used since it was made; the host's
-  // clock.
+  // Processor time that the process of the last run() has used since it was made, less what mapping
+  // pages took of it; the host's clock.
   [[nodiscard]] u64 process_ns() const;
   [[nodiscard]] static u64 now_ns();
 

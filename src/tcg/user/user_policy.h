@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which address spaces of a vCPU run their ring-3 code natively. Entering and leaving the other
-// process costs about 10 us, so those that compute: seen in ring 3 by three timer interrupts in a
+// process costs about 10 us, so those that compute: seen in ring 3 by five timer interrupts in a
 // row, with few kernel entries between. Those that turn out to stop all the time go back to
 // translation, for longer each time.
 // Scalar: called while the guest's vector registers are live.
@@ -79,8 +79,8 @@ class UserPolicy {
   }
 
  private:
-  static constexpr u64 kNsPerEntry = 60'000;
-  static constexpr u32 kTicksToGo = 2;
+  static constexpr u64 kNsPerEntry = 120'000;
+  static constexpr u32 kTicksToGo = 4;
   static constexpr u64 kFarBetweenNs = 200'000;
   static constexpr u64 kFirstRefusal = 50'000'000;  // ticks of the host's TSC, about 20 ms
   static constexpr u8 kMostPatience = 7;

@@ -102,6 +102,10 @@ void UserSpace::set(u64 linear, Entry& entry, Entry value) {
 bool UserSpace::send(Counts& counts) {
   calls_ += changes_.size();
   counts.calls += changes_.size();
+  constexpr u64 kCallNs = 3500, kPageNs = 300;
+  for (const UserProcess::Change& c : changes_) {
+    mapping_ns_ += kCallNs + c.length_bytes / kPageBytes * kPageNs;
+  }
   const bool done = process_->apply(changes_);
   changes_.clear();
   return done;

@@ -49,6 +49,8 @@ class UserSpace {
 
   [[nodiscard]] UserProcess& process() { return *process_; }
   [[nodiscard]] u64 cr3() const { return cr3_; }
+  // Processor time that its process has spent on mapping pages, about.
+  [[nodiscard]] u64 mapping_ns() const { return mapping_ns_; }
   // Becomes another address space, empty.
   [[nodiscard]] bool assign(u64 cr3);
 
@@ -90,6 +92,7 @@ class UserSpace {
   std::unordered_map<u64, std::unique_ptr<Region>> regions_;
   std::vector<UserProcess::Change> changes_;
   std::size_t calls_ = 0;
+  u64 mapping_ns_ = 0;
 };
 
 }  // namespace emu
