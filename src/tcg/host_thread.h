@@ -53,6 +53,17 @@ inline void interrupt_user_process(int pid) noexcept {
                : "rcx", "r11", "memory");
 }
 
+// Processor time that this thread has used, in nanoseconds. Scalar.
+inline u64 thread_time_ns() noexcept {
+  struct {
+    i64 seconds, nanoseconds;
+  } t{};
+  constexpr long kThreadTime = 3;  // CLOCK_THREAD_CPUTIME_ID
+  long number = SYS_clock_gettime;
+  asm volatile("syscall" : "+a"(number) : "D"(kThreadTime), "S"(&t) : "rcx", "r11", "memory");
+  return static_cast<u64>(t.seconds) * 1'000'000'000 + static_cast<u64>(t.nanoseconds);
+}
+
 // Lets another thread run on this processor. Scalar: no library call, vector registers survive.
 inline void yield_host() noexcept {
   long number = SYS_sched_yield;

@@ -336,7 +336,8 @@ bool TcgCpu::take_requests(Service& service) noexcept {
 void TcgCpu::note_user_tick() noexcept {
   const CpuState& s = frame_->cpu;
   if (!user_policy_.on() || s.cpl() != 3 || !s.code64()) return;
-  user_policy_.tick(s.cr3, counters_.system[ZYDIS_MNEMONIC_SYSCALL] + counters_.faults);
+  user_policy_.tick(s.cr3, counters_.system[ZYDIS_MNEMONIC_SYSCALL] + counters_.faults,
+                    thread_time_ns());
 }
 
 // Delivers the pending event of highest priority, if the state lets it.

@@ -213,7 +213,9 @@ void TcgCpu::run_native() {
   switch (user_->run()) {
     case UserMode::Result::kInstruction:
       one_by_translator_ = true;
-      user_policy_.stopped(cr3);
+      if (user_policy_.stopped()) {
+        user_policy_.judge(cr3, user_->process_ns(), thread_time_ns(), UserMode::now_ns());
+      }
       break;
     case UserMode::Result::kAgain:
       break;

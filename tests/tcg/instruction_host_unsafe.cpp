@@ -104,7 +104,7 @@ Host::Host() {
   struct sigaction action {};
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-  for (const int s : kSignals) sigaction(s, &action, nullptr);
+  for (unsigned i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &action, &before_[i]);
 
   area_->mxcsr = 0x1f80;
   area_->frame.poll_pointer = kScratch;
@@ -119,9 +119,8 @@ Host::Host() {
 }
 
 Host::~Host() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (const int s : kSignals) sigaction(s, &action, nullptr);
+  // An engine in this process has its own.
+  for (unsigned i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_[i], nullptr);
   munmap(pointer_at<void*>(kNativeCode), 2 * kPageBytes);
   munmap(pointer_at<void*>(kEmitted), 16 * kPageBytes);
   munmap(pointer_at<void*>(kScratch), kScratchBytes);

@@ -4,6 +4,8 @@
 // process (signal handlers, GS base).
 #pragma once
 
+#include <signal.h>
+
 #include <array>
 #include <memory>
 #include <span>
@@ -77,6 +79,7 @@ class Host {
   bool probe_compatibility_mode();
 
   Area* area_ = nullptr;
+  struct sigaction before_[5];  // of the signals it takes
   u64 enter_native_ = 0, enter_emitted_ = 0, exit_native_ = 0, exit_emitted_ = 0, exit_fault_ = 0;
   u64 enter_compat_ = 0;
   bool compatibility_ = false;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcg/user/user_mode.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "cpu/debug_registers.h"
@@ -77,8 +79,8 @@ UserSpace* UserMode::select() {
   }
   std::unique_ptr<UserProcess> process = make_process();
   if (process == nullptr) return nullptr;
-  spaces_.push_back(
-      std::make_unique<UserSpace>(std::move(process), *ram_, maybe_writable_, xgetbv_, cr3));
+  spaces_.push_back(std::make_unique<UserSpace>(std::move(process), *ram_, maybe_writable_, scans_,
+                                                xgetbv_, cr3));
   return spaces_.back().get();
 }
 
@@ -107,8 +109,13 @@ bool UserMode::prepare(UserSpace& space) {
   // The guest must have nothing where the stub is.
   (void)tables.select(space.process().stub_region());
   if (tables.any()) return false;
-  return space.catch_up(tables, space_counts_) &&
-         space.process().load(cpu_.cpu(), host_vector_components());
+  if (!space.catch_up(tables, space_counts_)) return false;
+  // What stopped it last time may be there now.
+  const u64 missed = std::exchange(missed_, 0);
+  if (missed != 0 && !space.entry(missed).mapped() && !space.fill(missed, tables, space_counts_)) {
+    return false;
+  }
+  return space.process().load(cpu_.cpu(), host_vector_components());
 }
 
 UserMode::Result UserMode::run() {
@@ -124,6 +131,7 @@ UserMode::Result UserMode::run() {
     return Result::kRefused;
   }
   ++counts_.entries;
+  left_out_page_ = ~u64{0};
   const u64 start = __builtin_ia32_rdtsc();
   UserProcess::Stop stop = UserProcess::Stop::kInterrupted;
   const UserProcess::Stop died = UserProcess::Stop::kDied;
@@ -206,11 +214,17 @@ bool UserMode::serve_memory(UserSpace& space) {
     PageTranslation t;
     PageAccess access;
     access.user = true;
-    if (walk_page(cpu_.core(), LinearAddr{linear}, access, t)) return false;
+    if (walk_page(cpu_.core(), LinearAddr{linear}, access, t)) {
+      missed_ = linear;
+      return false;
+    }
     return fill(space, linear);
   }
   const bool maybe_fetch = linear - space.process().rip() < kMostInstructionBytes;
-  if (maybe_fetch && !entry.executable()) return false;
+  if (maybe_fetch && !entry.executable()) {
+    if (entry.refused()) left_out_page_ = linear >> 12;
+    return false;
+  }
   if (entry.writable() || !allow_write(linear)) return false;
   return fill(space, linear) && space.entry(linear).writable();
 }
@@ -219,6 +233,23 @@ void UserMode::revoke_write(const GuestRam& ram, u64 page) {
   if (&ram != ram_ || !maybe_writable_[page]) return;
   maybe_writable_[page] = false;
   for (const auto& space : spaces_) space->revoke(page);
+}
+
+u64 UserMode::process_ns() const {
+  timespec t{};
+  if (!spaces_.empty()) {
+    // The kernel's encoding of "processor time of process N".
+    ::clock_gettime((~spaces_.back()->process().pid() << 3) | 2, &t);
+  }
+  const u64 all = static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_nsec);
+  const u64 mapping = spaces_.empty() ? 0 : spaces_.back()->mapping_ns();
+  return all > mapping ? all - mapping : 0;
+}
+
+u64 UserMode::now_ns() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_nsec);
 }
 
 std::string UserMode::counters() const {

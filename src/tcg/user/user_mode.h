@@ -38,6 +38,15 @@ class UserMode {
   // Runs ring-3 code from the vCPU's state on, whose vector registers are saved.
   Result run();
 
+  // Whether the translator runs the code of this page: see user_scan.h.
+  [[nodiscard]] bool leaves_out(u64 linear) const noexcept {
+    return linear >> 12 == left_out_page_;
+  }
+  // Processor time that the process of the last run() has used since it was made, less what mapping
+  // pages took of it; the host's clock.
+  [[nodiscard]] u64 process_ns() const;
+  [[nodiscard]] static u64 now_ns();
+
   // Before RAM page `page` is translated: it must not be written natively from now on.
   void revoke_write(const GuestRam& ram, u64 page);
   // "name value" lines.
@@ -63,12 +72,15 @@ class UserMode {
   TcgCpu& cpu_;
   GuestRam* ram_ = nullptr;
   bool failed_ = false;  // this host cannot
+  u64 left_out_page_ = ~u64{0};
+  u64 missed_ = 0;  // the guest may be mapping this address now
   bool xgetbv_ = false;
   std::string why_;
   pid_t thread_ = 0;                                // that traces the processes
   std::vector<std::unique_ptr<UserSpace>> spaces_;  // the one used last is the last
-  std::vector<bool> maybe_writable_;                // RAM pages, in some space
-  std::unordered_map<u64, unsigned> code_writes_;   // RAM pages with code
+  UserSpace::Scans scans_;
+  std::vector<bool> maybe_writable_;               // RAM pages, in some space
+  std::unordered_map<u64, unsigned> code_writes_;  // RAM pages with code
   struct {
     u64 entries = 0, system_calls = 0, memory = 0, fills = 0, instructions = 0, interrupts = 0,
         processes = 0, parked = 0, ticks = 0;

@@ -8,8 +8,11 @@
 namespace emu {
 namespace {
 
-// Code read out of step falls into step again after a few instructions.
-constexpr std::size_t kRunUp[] = {64, 61, 58, 55};
+// Code read out of step falls into step again after a few instructions, mostly.
+constexpr std::size_t kRunUp[] = {kScanRunUpBytes, 61, 58, 55, 51};
+
+// From so many bytes on, the beginning of what is known is better than nothing.
+constexpr std::size_t kFewBytes = 6;
 
 bool is_telling(ZydisMnemonic m, bool xgetbv) {
   switch (m) {
@@ -70,19 +73,27 @@ bool comes_to(const ZydisDecoder& decoder, std::span<const u8> page, std::size_t
 
 }  // namespace
 
-bool shows_host(std::span<const u8> page, bool xgetbv) {
-  if (page.size() < 3) return false;
+bool shows_host(std::span<const u8> code, std::size_t first, std::size_t last, bool xgetbv) {
   ZydisDecoder decoder;
   ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-  const u8* const end = page.data() + page.size() - 2;
-  for (const u8* p = page.data(); p < end; ++p) {
-    p = static_cast<const u8*>(std::memchr(p, 0x0f, static_cast<std::size_t>(end - p)));
+  for (std::size_t at = first; at < last && at + 2 < code.size(); ++at) {
+    const void* p = std::memchr(code.data() + at, 0x0f, last - at);
     if (p == nullptr) return false;
-    if (!may_be_telling(p[1], p[2], xgetbv)) continue;
-    const auto at = static_cast<std::size_t>(p - page.data());
+    at = static_cast<std::size_t>(static_cast<const u8*>(p) - code.data());
+    if (at + 2 >= code.size()) return false;
+    if (!may_be_telling(code[at + 1], code[at + 2], xgetbv)) continue;
+    std::size_t found = 0, tried = 0;
     for (const std::size_t run_up : kRunUp) {
-      if (comes_to(decoder, page, at > run_up ? at - run_up : 0, at, xgetbv)) return true;
+      if (at < run_up) continue;
+      if (tried == 2 && found == 0) break;  // the majority is not to be expected any more
+      ++tried;
+      found += comes_to(decoder, code, at - run_up, at, xgetbv) ? 1 : 0;
     }
+    if (tried == 0 && at >= kFewBytes) {
+      ++tried;
+      found += comes_to(decoder, code, 0, at, xgetbv) ? 1 : 0;
+    }
+    if (tried != 0 && found * 2 > tried) return true;
   }
   return false;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/bits.h"
 #include "tcg/user/user_scan.h"
 
 namespace emu {
@@ -23,6 +24,17 @@ u64 region_of(u64 linear) {
 
 unsigned index_of(u64 linear) {
   return static_cast<unsigned>((linear / kPageBytes) % kUserRegionPages);
+}
+
+// Four lanes, so that the multiplications overlap.
+u64 hash_of(const u8* page) {
+  constexpr u64 kFactor = 0x9e3779b97f4a7c15u;
+  u64 lanes[4] = {1, 2, 3, 4};
+  for (u64 i = 0; i < kPageBytes; i += 32) {
+    for (unsigned n = 0; n < 4; ++n)
+      lanes[n] = (lanes[n] ^ load_le<u64>(page + i + 8 * n)) * kFactor;
+  }
+  return lanes[0] ^ (lanes[1] >> 7) ^ (lanes[2] >> 13) ^ (lanes[3] >> 21);
 }
 
 UserSpace::Entry make_entry(const UserPage& page, bool refused) {
@@ -90,6 +102,10 @@ void UserSpace::set(u64 linear, Entry& entry, Entry value) {
 bool UserSpace::send(Counts& counts) {
   calls_ += changes_.size();
   counts.calls += changes_.size();
+  constexpr u64 kCallNs = 3500, kPageNs = 300;
+  for (const UserProcess::Change& c : changes_) {
+    mapping_ns_ += kCallNs + c.length_bytes / kPageBytes * kPageNs;
+  }
   const bool done = process_->apply(changes_);
   changes_.clear();
   return done;
@@ -105,7 +121,7 @@ void UserSpace::validate(u64 base, Region& region, UserTables& tables) {
     const bool same = now.mapped && now.ram_page == e.ram_page() &&
                       now.executable == (e.executable() || e.refused());
     if (!same) {
-      set(linear, e, {});
+      set(linear, e, now.mapped && !now.executable ? make_entry(now, false) : Entry{});
     } else if (e.writable() && !now.writable) {
       set(linear, e, {e.packed & ~Entry::kWritable});
     }
@@ -150,12 +166,38 @@ UserSpace::Entry UserSpace::entry(u64 linear) const {
   return found == regions_.end() ? Entry{} : found->second->pages[index_of(linear)];
 }
 
-// Whether the code of `page` must not run natively.
-bool UserSpace::refuses(const UserPage& page, Counts& counts) {
-  ++counts.scans;
-  const bool refused = shows_host({ram_.host() + page.ram_page * kPageBytes, kPageBytes}, xgetbv_);
-  if (refused) ++counts.refusals;
-  return refused;
+// Whether the code of page `index` of the selected region must not run natively.
+bool UserSpace::refuses(UserTables& tables, unsigned index, Counts& counts) {
+  constexpr std::size_t kMostScans = 1 << 16;
+  const u64 page = tables.page(index).ram_page;
+  const u64 hash = hash_of(ram_.host() + page * kPageBytes);
+  if (scans_.size() > kMostScans) scans_.clear();
+  const auto [at, added] = scans_.try_emplace(page);
+  if (added || at->second.hash != hash) {
+    ++counts.scans;
+    at->second = {hash, scan(tables, index)};
+    if (at->second.refused) ++counts.refusals;
+  }
+  return at->second.refused;
+}
+
+bool UserSpace::scan(UserTables& tables, unsigned index) {
+  constexpr std::size_t kBehind = 16;
+  std::vector<u8> code;
+  code.reserve(kScanRunUpBytes + kPageBytes + kBehind);
+  const auto append = [&](unsigned at, std::size_t from, std::size_t length) {
+    if (at >= kUserRegionPages) return;
+    const UserPage page = tables.page(at);
+    if (!page.mapped) return;
+    const u8* bytes = ram_.host() + page.ram_page * kPageBytes + from;
+    code.insert(code.end(), bytes, bytes + length);
+  };
+  append(index - 1, kPageBytes - kScanRunUpBytes, kScanRunUpBytes);
+  const std::size_t first = code.size();
+  append(index, 0, kPageBytes);
+  const std::size_t last = code.size();
+  append(index + 1, 0, kBehind);
+  return shows_host(code, first, last, xgetbv_);
 }
 
 bool UserSpace::fill(u64 linear, UserTables& tables, Counts& counts) {
@@ -177,7 +219,7 @@ bool UserSpace::fill(u64 linear, UserTables& tables, Counts& counts) {
     }
     const bool known = e.mapped() && e.ram_page() == page.ram_page && page.executable &&
                        (e.executable() || e.refused());
-    const bool refused = page.executable && (known ? e.refused() : refuses(page, counts));
+    const bool refused = page.executable && (known ? e.refused() : refuses(tables, i, counts));
     const Entry value = make_entry(page, refused);
     if (value.packed == e.packed) continue;
     ++counts.pages;

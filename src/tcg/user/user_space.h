@@ -26,6 +26,12 @@ class UserSpace {
     [[nodiscard]] bool refused() const { return (packed & kRefused) != 0; }
     [[nodiscard]] u64 ram_page() const { return (packed >> 3) - 1; }
   };
+  // What scans of RAM pages found, for as long as their contents are the same.
+  struct Scan {
+    u64 hash = 0;
+    bool refused = false;
+  };
+  using Scans = std::unordered_map<u64, Scan>;
   struct Counts {
     u64 pages = 0, calls = 0, flushes = 0, page_flushes = 0, scans = 0, refusals = 0;
   };
@@ -33,15 +39,18 @@ class UserSpace {
   // `xgetbv`: that instruction answers otherwise on the host than in the guest.
   // RAM pages that it maps writable are marked in `maybe_writable`.
   UserSpace(std::unique_ptr<UserProcess> process, const GuestRam& ram,
-            std::vector<bool>& maybe_writable, bool xgetbv, u64 cr3)
+            std::vector<bool>& maybe_writable, Scans& scans, bool xgetbv, u64 cr3)
       : process_(std::move(process)),
         ram_(ram),
         maybe_writable_(maybe_writable),
+        scans_(scans),
         xgetbv_(xgetbv),
         cr3_(cr3) {}
 
   [[nodiscard]] UserProcess& process() { return *process_; }
   [[nodiscard]] u64 cr3() const { return cr3_; }
+  // Processor time that its process has spent on mapping pages, about.
+  [[nodiscard]] u64 mapping_ns() const { return mapping_ns_; }
   // Becomes another address space, empty.
   [[nodiscard]] bool assign(u64 cr3);
 
@@ -66,13 +75,15 @@ class UserSpace {
   static constexpr std::size_t kMostCalls = 24'000;
 
   void validate(u64 base, Region& region, UserTables& tables);
-  [[nodiscard]] bool refuses(const UserPage& page, Counts& counts);
+  [[nodiscard]] bool refuses(UserTables& tables, unsigned index, Counts& counts);
+  [[nodiscard]] bool scan(UserTables& tables, unsigned index);
   void set(u64 linear, Entry& entry, Entry value);
   [[nodiscard]] bool send(Counts& counts);
 
   std::unique_ptr<UserProcess> process_;
   const GuestRam& ram_;
   std::vector<bool>& maybe_writable_;
+  Scans& scans_;
   bool xgetbv_;
   u64 cr3_ = 0;
   bool stale_ = false;
@@ -81,6 +92,7 @@ class UserSpace {
   std::unordered_map<u64, std::unique_ptr<Region>> regions_;
   std::vector<UserProcess::Change> changes_;
   std::size_t calls_ = 0;
+  u64 mapping_ns_ = 0;
 };
 
 }  // namespace emu
