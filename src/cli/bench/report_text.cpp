@@ -48,7 +48,8 @@ std::string table_text(const Results& results) {
     out += without_trailing_blanks(line) + "\n";
   }
   if (const Column* reference = reference_of(results); reference != nullptr) {
-    out += fmt::format("\nMedian ± half of the range; x: times slower than {}.\n", reference->name);
+    out += "\nMedian ± half of the range";
+    out += results.columns.size() < 2 ? ".\n" : "; x: times slower than " + reference->name + ".\n";
   }
   for (const std::string& remark : remarks(results)) out += remark + "\n";
   return out;
