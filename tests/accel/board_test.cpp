@@ -9,6 +9,7 @@
 
 #include "engine_guest.h"
 #include "machine/machine.h"
+#include "machine/snapshot_file.h"
 
 namespace emu {
 namespace {
@@ -67,32 +68,70 @@ class BoardGuest {
 
   // What it said, or why it did not come to its end.
   std::string run(Engine engine, unsigned cpus = 1) {
-    const UniqueFd file(::memfd_create("guest", 0));
-    EXPECT_EQ(::write(file.get(), image_.data(), image_.size()),
-              static_cast<ssize_t>(image_.size()));
-    MachineConfig config;
-    config.engine = engine == Engine::kKvm ? EngineChoice::kKvm : EngineChoice::kTcg;
-    config.memory_bytes = 16 * kMiB;
-    config.cpus = cpus;
-    config.linux_boot.kernel = fmt::format("/proc/self/fd/{}", file.get());
-    config.debug_exit_port = 0xf4;
-    config.stop_on_triple_fault = true;
-    NullChar serial;
-    Voice voice;
-    auto machine = Machine::create(config, {serial, &voice});
-    if (!machine) return machine.error().message;
-    (*machine)->start();
-    if (!(*machine)->wait_finished(std::chrono::seconds(30))) return "it hangs: " + voice.said;
-    const MachineEnd end = (*machine)->end();
-    return end.message.empty() ? voice.said : end.message;
+    Board board;
+    if (const auto made = make(board, engine, cpus); !made) return made.error().message;
+    board.machine->start();
+    return last_words(board);
+  }
+  // The same, saved once it has said `until` and gone on under another engine.
+  std::string run(Engine engine, const std::string& until, Engine then) {
+    const std::string path = ::testing::TempDir() + "board-" + engine_name(engine) + ".state";
+    Board first, second;
+    if (const auto made = make(first, engine, 1); !made) return made.error().message;
+    first.machine->start();
+    while (!first.has_said(until) && !first.machine->wait_finished(std::chrono::milliseconds(1))) {
+    }
+    const auto saved = save_to_file(*first.machine, path);
+    first.machine.reset();
+    if (!saved) return saved.error().message;
+    if (const auto made = make(second, then, 1); !made) return made.error().message;
+    const auto loaded = load_from_file(*second.machine, path);
+    ::unlink(path.c_str());
+    if (!loaded) return loaded.error().message;
+    second.machine->start();
+    return first.voice.said + last_words(second);
   }
 
  private:
   struct Voice final : CharBackend {
     void send(std::span<const u8> bytes) override { said.append(bytes.begin(), bytes.end()); }
     void set_receiver(CharReceiver*) override {}
-    std::string said;
+    std::string said;  // machine lock
   };
+  struct Board {
+    UniqueFd file;
+    NullChar serial;
+    Voice voice;
+    std::unique_ptr<Machine> machine;
+    bool has_said(const std::string& text) {
+      const auto lock = machine->lock();
+      return voice.said.find(text) != std::string::npos;
+    }
+  };
+  Result<void> make(Board& board, Engine engine, unsigned cpus) {
+    board.file.reset(::memfd_create("guest", 0));
+    EXPECT_EQ(::write(board.file.get(), image_.data(), image_.size()),
+              static_cast<ssize_t>(image_.size()));
+    MachineConfig config;
+    config.engine = engine == Engine::kKvm ? EngineChoice::kKvm : EngineChoice::kTcg;
+    config.memory_bytes = 16 * kMiB;
+    config.cpus = cpus;
+    config.linux_boot.kernel = fmt::format("/proc/self/fd/{}", board.file.get());
+    config.debug_exit_port = 0xf4;
+    config.stop_on_triple_fault = true;
+    auto machine = Machine::create(config, {board.serial, &board.voice});
+    if (!machine) return machine.error();
+    board.machine = std::move(*machine);
+    return {};
+  }
+  static std::string last_words(Board& board) {
+    if (!board.machine->wait_finished(std::chrono::seconds(30))) {
+      const auto lock = board.machine->lock();
+      return "it hangs: " + board.voice.said;
+    }
+    const MachineEnd end = board.machine->end();
+    return end.message.empty() ? board.voice.said : end.message;
+  }
   u8* at(u32 address) { return image_.data() + (address - kBase); }
   void put_pointer(u32 address, u64 limit, u32 base) {
     store_le<u16>(at(address), static_cast<u16>(limit));
@@ -112,8 +151,8 @@ class BoardGuest {
   u32 handlers_ = 0;
 };
 
-class Board : public Engines {};
-INSTANTIATE_TEST_SUITE_P(Accel, Board, ::testing::Values(Engine::kTranslator, Engine::kKvm),
+class BoardTest : public Engines {};
+INSTANTIATE_TEST_SUITE_P(Accel, BoardTest, ::testing::Values(Engine::kTranslator, Engine::kKvm),
                          [](const auto& each) { return engine_name(each.param); });
 
 // 8254 channel 0 counts down once, some milliseconds.
@@ -125,7 +164,7 @@ void start_pit(Assembler& a) {
   a.out(0x40, al);
 }
 
-TEST_P(Board, TheLocalApicsTimerInterrupts) {
+TEST_P(BoardTest, TheLocalApicsTimerInterrupts) {
   BoardGuest g;
   g.last_interrupt(0x40, 'T');
   g.program([](Assembler& a) {
@@ -138,7 +177,7 @@ TEST_P(Board, TheLocalApicsTimerInterrupts) {
   EXPECT_EQ(g.run(GetParam()), "T");
 }
 
-TEST_P(Board, TheTimerReachesTheProcessorThroughTheIoApic) {
+TEST_P(BoardTest, TheTimerReachesTheProcessorThroughTheIoApic) {
   BoardGuest g;
   g.last_interrupt(0x41, 'I');
   g.program([](Assembler& a) {
@@ -155,7 +194,7 @@ TEST_P(Board, TheTimerReachesTheProcessorThroughTheIoApic) {
   EXPECT_EQ(g.run(GetParam()), "I");
 }
 
-TEST_P(Board, TheTimerReachesTheProcessorThroughThe8259) {
+TEST_P(BoardTest, TheTimerReachesTheProcessorThroughThe8259) {
   BoardGuest g;
   g.last_interrupt(0x20, 'P');
   g.program([](Assembler& a) {
@@ -173,7 +212,7 @@ TEST_P(Board, TheTimerReachesTheProcessorThroughThe8259) {
   EXPECT_EQ(g.run(GetParam()), "P");
 }
 
-TEST_P(Board, TheHpetInterruptsByMessage) {
+TEST_P(BoardTest, TheHpetInterruptsByMessage) {
   BoardGuest g;
   g.last_interrupt(0x45, 'M');
   g.program([](Assembler& a) {
@@ -189,7 +228,27 @@ TEST_P(Board, TheHpetInterruptsByMessage) {
   EXPECT_EQ(g.run(GetParam()), "M");
 }
 
-TEST_P(Board, AnInterruptAboveTheTaskPriorityGoesFirst) {
+// The timer is armed under one engine and goes off under the other.
+TEST_P(BoardTest, ArmedTimersGoOffUnderTheOtherEngine) {
+  const Engine other = GetParam() == Engine::kKvm ? Engine::kTranslator : Engine::kKvm;
+  if (const std::string missing = engine_missing(other); !missing.empty()) {
+    GTEST_SKIP() << missing;
+  }
+  BoardGuest g;
+  g.last_interrupt(0x40, 'T');
+  g.program([](Assembler& a) {
+    a.mov(dword_ptr(kDivide), 0xb);
+    a.mov(dword_ptr(kLvtTimer), 0x40);
+    a.mov(dword_ptr(kInitialCount), 1'000'000'000);  // a second
+    a.mov(eax, 's');
+    a.out(0xe9, al);
+    a.sti();
+    BoardGuest::wait(a);
+  });
+  EXPECT_EQ(g.run(GetParam(), "s", other), "sT");
+}
+
+TEST_P(BoardTest, AnInterruptAboveTheTaskPriorityGoesFirst) {
   BoardGuest g;
   g.last_interrupt(0x31, 'a');
   g.last_interrupt(0x51, 'b');
@@ -203,7 +262,7 @@ TEST_P(Board, AnInterruptAboveTheTaskPriorityGoesFirst) {
   EXPECT_EQ(g.run(GetParam()), "b");
 }
 
-TEST_P(Board, TheSecondProcessorStartsByInitAndSipi) {
+TEST_P(BoardTest, TheSecondProcessorStartsByInitAndSipi) {
   BoardGuest g;
   g.program([](Assembler& a) {
     // mov al, 'A'; out e9h, al; out f4h, al; hlt

@@ -3,11 +3,13 @@
 // Source: qemu(1): -debugcon, -device isa-debug-exit, -kernel with a Multiboot image.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <sstream>
 
@@ -84,6 +86,7 @@ Result<UniqueFd> start_qemu(const std::string& program, const UniqueFd& image) {
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno(errno, "cannot start {}", program);
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const UniqueFd null(::open("/dev/null", O_RDWR));
     ::dup2(null.get(), STDIN_FILENO);
     ::dup2(to.get(), STDOUT_FILENO);
