@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every engine must do alike: accesses, interrupts, exceptions, memory that changes, state.
+#include <atomic>
 #include <chrono>
 
 #include "engine_guest.h"
@@ -655,6 +656,67 @@ TEST_P(Engines, InterruptsReachUserMode) {
   EXPECT_EQ(g.exit_value, 5u);
 }
 
+// A guest that debugs its own ring 3: the trap flag, and a breakpoint in DR0.
+TEST_P(Engines, UserModeIsSteppedByTheTrapFlag) {
+  EngineGuest g(GetParam());
+  serve_invalid_opcodes(g);
+  g.handler(1, [](Assembler& a) {
+    a.inc(dword_ptr(0x20020));
+    a.mov(rcx, qword_ptr(rsp));
+    a.mov(qword_ptr(0x20028), rcx);
+    a.cmp(dword_ptr(0x20020), 3);
+    const auto on = a.newLabel();
+    a.jne(on);
+    a.and_(dword_ptr(rsp, 16), ~0x100);
+    a.bind(on);
+    a.iretq();
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    for (int i = 0; i < 6; ++i) a.nop();
+    a.mov(eax, 7);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1 | kFlagTf);
+  g.run(g.long_mode());
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 7u);
+  EXPECT_EQ(g.at(0x20020) & 0xffffffff, 3u);
+  EXPECT_EQ(g.at(0x20028), kUserAt + 3);
+}
+
+TEST_P(Engines, UserModeStopsAtBreakpoints) {
+  EngineGuest g(GetParam());
+  serve_invalid_opcodes(g);
+  g.handler(1, [](Assembler& a) {
+    a.inc(dword_ptr(0x20020));
+    a.mov(rcx, qword_ptr(rsp));
+    a.mov(qword_ptr(0x20028), rcx);
+    a.mov(rcx, dr6);
+    a.mov(qword_ptr(0x20030), rcx);
+    a.or_(dword_ptr(rsp, 16), 0x10000);  // RF: once
+    a.iretq();
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    for (int i = 0; i < 6; ++i) a.nop();
+    a.mov(eax, 8);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1);
+  CpuState s = g.long_mode();
+  s.dr[0] = kUserAt + 4;
+  s.dr7 = 0x402;  // DR0, global, execution
+  g.run(s);
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 8u);
+  EXPECT_EQ(g.state().dr7, 0x402u);
+  if (is_emulated(GetParam()) && g.at(0x20020) == 0) {
+    GTEST_SKIP() << "this emulated KVM keeps DR7 but does not load it";
+  }
+  EXPECT_EQ(g.at(0x20020) & 0xffffffff, 1u);
+  EXPECT_EQ(g.at(0x20028), kUserAt + 4);
+  EXPECT_EQ(g.at(0x20030) & 0xf, 1u);
+}
+
 TEST_P(Engines, SystemCallsComeBack) {
   EngineGuest g(GetParam());
   g.handler(13, [](Assembler& a) { exit_with(a, 13); });
@@ -942,6 +1004,7 @@ TEST_P(Engines, UserModeSavedHereGoesOnUnderTheOtherEngine) {
     a.xor_(ebx, ebx);
     a.bind(loop);
     a.inc(rbx);
+    a.mov(dword_ptr(0x20040), ebx);
     a.paddq(xmm5, xmm5);
     a.psrlq(xmm5, 1);
     a.cmp(dword_ptr(0x20020), 0);
@@ -953,11 +1016,15 @@ TEST_P(Engines, UserModeSavedHereGoesOnUnderTheOtherEngine) {
     a.ud2();
   });
   enter_user_mode(first, kFlagFixed1 | kFlagIf);
-  std::thread kicker([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  std::atomic<bool> over{false};
+  std::thread kicker([&] {  // once ring 3 is seen to run
+    while (!over && first.at(0x20040) == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     first.cpu().kick();
   });
   first.run(first.long_mode());
+  over = true;
   kicker.join();
   SKIP_IF_BACKEND_CANNOT(first);
   StateIo saver = StateIo::saver();
