@@ -199,7 +199,10 @@ TEST(BenchResults, NothingMeasuredIsNoPlotAndNoCrash) {
     c.samples.clear();
     c.missing = "no";
   }
+  r.load = 100;
   EXPECT_EQ(reference_of(r), nullptr);
+  EXPECT_EQ(table_text(r).find("MIPS"), std::string::npos);
+  EXPECT_EQ(table_text(r).find("noisy"), std::string::npos);
   EXPECT_FALSE(table_text(r).empty());
   EXPECT_FALSE(html_text(r).empty());
   EXPECT_TRUE(nlohmann::json::accept(json_text(r)));
@@ -230,6 +233,7 @@ TEST(BenchOptionsTest, MistakesAreNamed) {
     EXPECT_FALSE(parse_bench_options(wrong)) << wrong[0];
     EXPECT_EQ(run_bench(wrong), 2) << wrong[0];
   }
+  EXPECT_EQ(run_bench(std::vector<std::string>{"--html", "/nonexistent/page.html"}), 1);
   const auto engines = parse_bench_options(std::vector<std::string>{"--engines=native,tcg"});
   ASSERT_TRUE(engines);
   EXPECT_TRUE(engines->wants("translator"));

@@ -51,6 +51,10 @@ int run_bench(std::span<const std::string> arguments) {
     fmt::print("{}", kHelp);
     return 0;
   }
+  if (!options->html.empty() && !std::ofstream(options->html, std::ios::app)) {
+    fmt::print(stderr, "emu bench: cannot write {}\n", options->html);
+    return 1;
+  }
   Results results;
   if (options->machine.empty()) {
     results = compare_built_in(*options);

@@ -210,6 +210,7 @@ std::string table(const Results& results) {
   for (const Column& c : results.columns) out += "<th>" + escaped(c.name) + "</th>";
   out += "</tr>\n";
   for (const Metric& m : results.metrics) {
+    if (!is_measured(results, m)) continue;
     out += fmt::format("<tr><td>{} <small>{}</small></td>", escaped(m.label), escaped(m.unit));
     for (const Column& c : results.columns) {
       const auto* samples = samples_of(c, m);

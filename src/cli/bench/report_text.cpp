@@ -41,6 +41,7 @@ std::string table_text(const Results& results) {
   out += without_trailing_blanks(line) + "\n";
   auto group = Metric::Group::kWork;
   for (const Metric& m : results.metrics) {
+    if (!is_measured(results, m)) continue;
     if (m.group != group) out += "\n";
     group = m.group;
     line = fmt::format("{:<{}}", fmt::format("{} [{}]", m.label, m.unit), kLabelWidth);
