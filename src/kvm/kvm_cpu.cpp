@@ -280,11 +280,16 @@ std::string KvmCpu::counters() const {
       "unknown", "exception", "io",       "hypercall", "debug", "hlt",
       "mmio",    "window",    "shutdown", "fail",      "intr",  "tpr",
   };
+  const auto name_of = [](unsigned kind) {
+    if (kind == KVM_EXIT_INTERNAL_ERROR) return std::string("internal_error");
+    if (kind == KVM_EXIT_X86_RDMSR) return std::string("rdmsr");
+    if (kind == KVM_EXIT_X86_WRMSR) return std::string("wrmsr");
+    return kNames[kind] != nullptr ? kNames[kind] : std::to_string(kind);
+  };
   std::string text = fmt::format("entries {}\ninterrupts {}\n", entries_, interrupts_);
   for (unsigned kind = 0; kind < kExitKinds; ++kind) {
     if (exits_[kind] == 0) continue;
-    text += kNames[kind] != nullptr ? fmt::format("exits_{} {}\n", kNames[kind], exits_[kind])
-                                    : fmt::format("exits_{} {}\n", kind, exits_[kind]);
+    text += fmt::format("exits_{} {}\n", name_of(kind), exits_[kind]);
   }
   return text;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every engine must do alike: accesses, interrupts, exceptions, memory that changes, state.
+#include <atomic>
 #include <chrono>
 
 #include "engine_guest.h"
@@ -548,9 +549,178 @@ TEST_P(Engines, RealModeCodeRuns) {
   EXPECT_EQ(g.state().gpr[kRbx] & 0xffff, 0x1234u);
 }
 
-TEST_P(Engines, UserModeCodeRunsAndSystemCallsComeBack) {
+// --- ring 3
+
+// The main program enters ring 3 at kUserAt by IRET, with these flags.
+constexpr u64 kUserAt = 0x60000;
+void enter_user_mode(EngineGuest& g, u64 flags) {
+  g.program([&](Assembler& a) {
+    a.push(0x2b);  // SS
+    a.push(EngineGuest::kUserStackTop);
+    a.push(flags);
+    a.push(0x33);
+    a.push(kUserAt);
+    a.iretq();
+  });
+}
+
+// UD2 in ring 3 asks the kernel: EAX = 0 counts at 20000h, anything else ends the guest with it.
+void serve_invalid_opcodes(EngineGuest& g) {
+  g.handler(6, [](Assembler& a) {
+    const auto ends = a.newLabel();
+    a.add(qword_ptr(rsp), 2);
+    a.test(eax, eax);
+    a.jnz(ends);
+    a.inc(dword_ptr(0x20000));
+    a.mov(rcx, qword_ptr(rsp, 8));
+    a.mov(qword_ptr(0x20008), rcx);  // CS
+    a.mov(rcx, qword_ptr(rsp, 24));
+    a.mov(qword_ptr(0x20010), rcx);  // RSP
+    a.mov(qword_ptr(0x20018), rsp);
+    a.iretq();
+    a.bind(ends);
+    a.out(0xf4, eax);
+    a.hlt();
+  });
+}
+
+TEST_P(Engines, UserModeIsEnteredByIretAndLeftByExceptions) {
   EngineGuest g(GetParam());
-  g.assemble(0x60000, [](Assembler& a) {  // ring 3
+  serve_invalid_opcodes(g);
+  g.assemble(kUserAt, [](Assembler& a) {
+    a.push(rax);
+    a.xor_(eax, eax);
+    a.ud2();
+    a.mov(r8, cs);
+    a.ud2();
+    a.mov(eax, 4);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1);
+  g.run(g.long_mode());
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 4u);
+  EXPECT_EQ(g.at(0x20000) & 0xffffffff, 2u);
+  EXPECT_EQ(g.at(0x20008), 0x33u);
+  EXPECT_EQ(g.at(0x20010), EngineGuest::kUserStackTop - 8);
+  EXPECT_EQ(g.at(0x20018), EngineGuest::kStackTop - 5 * 8);  // from the TSS
+  EXPECT_EQ(g.state().gpr[kR8], 0x33u);
+}
+
+TEST_P(Engines, UserModeMayNotTouchTheKernelsPages) {
+  EngineGuest g(GetParam());
+  store_le(g.ram() + EngineGuest::kTablesAt + 0x2000 + 8, u64{0x2000e3});  // 2 MiB to 4 MiB
+  g.block().mark_written(EngineGuest::kTablesAt, 0x4000);
+  g.handler(14, [](Assembler& a) {
+    a.pop(rbx);  // error code
+    a.mov(rcx, cr2);
+    exit_with(a, 9);
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    a.mov(edi, 0x234560);
+    a.mov(qword_ptr(rdi), rdi);
+  });
+  enter_user_mode(g, kFlagFixed1);
+  g.run(g.long_mode());
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 9u);
+  EXPECT_EQ(g.state().gpr[kRbx], 7u);  // present, write, user
+  EXPECT_EQ(g.state().gpr[kRcx], 0x234560u);
+}
+
+TEST_P(Engines, InterruptsReachUserMode) {
+  EngineGuest g(GetParam());
+  serve_invalid_opcodes(g);
+  g.handler(0x40, [](Assembler& a) {
+    a.inc(dword_ptr(0x20020));
+    a.iretq();
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    const auto loop = a.newLabel();
+    a.bind(loop);
+    a.cmp(dword_ptr(0x20020), 2);
+    a.jb(loop);
+    a.mov(eax, 5);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1 | kFlagIf);
+  std::thread device([&] {
+    for (int i = 0; i < 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      g.request(0x40);
+    }
+  });
+  g.run(g.long_mode());
+  device.join();
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 5u);
+}
+
+// A guest that debugs its own ring 3: the trap flag, and a breakpoint in DR0.
+TEST_P(Engines, UserModeIsSteppedByTheTrapFlag) {
+  EngineGuest g(GetParam());
+  serve_invalid_opcodes(g);
+  g.handler(1, [](Assembler& a) {
+    a.inc(dword_ptr(0x20020));
+    a.mov(rcx, qword_ptr(rsp));
+    a.mov(qword_ptr(0x20028), rcx);
+    a.cmp(dword_ptr(0x20020), 3);
+    const auto on = a.newLabel();
+    a.jne(on);
+    a.and_(dword_ptr(rsp, 16), ~0x100);
+    a.bind(on);
+    a.iretq();
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    for (int i = 0; i < 6; ++i) a.nop();
+    a.mov(eax, 7);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1 | kFlagTf);
+  g.run(g.long_mode());
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 7u);
+  EXPECT_EQ(g.at(0x20020) & 0xffffffff, 3u);
+  EXPECT_EQ(g.at(0x20028), kUserAt + 3);
+}
+
+TEST_P(Engines, UserModeStopsAtBreakpoints) {
+  EngineGuest g(GetParam());
+  serve_invalid_opcodes(g);
+  g.handler(1, [](Assembler& a) {
+    a.inc(dword_ptr(0x20020));
+    a.mov(rcx, qword_ptr(rsp));
+    a.mov(qword_ptr(0x20028), rcx);
+    a.mov(rcx, dr6);
+    a.mov(qword_ptr(0x20030), rcx);
+    a.or_(dword_ptr(rsp, 16), 0x10000);  // RF: once
+    a.iretq();
+  });
+  g.assemble(kUserAt, [](Assembler& a) {
+    for (int i = 0; i < 6; ++i) a.nop();
+    a.mov(eax, 8);
+    a.ud2();
+  });
+  enter_user_mode(g, kFlagFixed1);
+  CpuState s = g.long_mode();
+  s.dr[0] = kUserAt + 4;
+  s.dr7 = 0x402;  // DR0, global, execution
+  g.run(s);
+  SKIP_IF_BACKEND_CANNOT(g);
+  EXPECT_EQ(g.exit_value, 8u);
+  EXPECT_EQ(g.state().dr7, 0x402u);
+  if (is_emulated(GetParam()) && g.at(0x20020) == 0) {
+    GTEST_SKIP() << "this emulated KVM keeps DR7 but does not load it";
+  }
+  EXPECT_EQ(g.at(0x20020) & 0xffffffff, 1u);
+  EXPECT_EQ(g.at(0x20028), kUserAt + 4);
+  EXPECT_EQ(g.at(0x20030) & 0xf, 1u);
+}
+
+TEST_P(Engines, SystemCallsComeBack) {
+  EngineGuest g(GetParam());
+  g.handler(13, [](Assembler& a) { exit_with(a, 13); });
+  g.assemble(kUserAt, [](Assembler& a) {
     a.mov(ebx, 0x1111);
     a.syscall();
     a.mov(ebx, 0x2222);
@@ -558,6 +728,7 @@ TEST_P(Engines, UserModeCodeRunsAndSystemCallsComeBack) {
   });
   g.assemble(0x61000, [](Assembler& a) {  // the system call
     const auto back = a.newLabel();
+    a.mov(r9, cs);
     a.cmp(ebx, 0x2222);
     a.jne(back);
     exit_with(a, 4);
@@ -569,21 +740,15 @@ TEST_P(Engines, UserModeCodeRunsAndSystemCallsComeBack) {
   s.star = u64{8} << 32 | u64{0x23} << 48;
   s.lstar = 0x61000;
   s.sfmask = kFlagIf;
-  g.program([](Assembler& a) {
-    a.push(0x2b);  // SS
-    a.push(EngineGuest::kUserStackTop);
-    a.push(2);
-    a.push(0x33);
-    a.push(0x60000);
-    a.iretq();
-  });
+  enter_user_mode(g, kFlagFixed1);
   const StopReason reason = g.run(s);
   SKIP_IF_BACKEND_CANNOT(g);
-  if (reason.kind == StopReason::Kind::kTripleFault && is_emulated(GetParam())) {
-    GTEST_SKIP() << "this emulated KVM shuts down on the way to ring 3";
+  if (is_emulated(GetParam()) && g.exit_value == 13 && g.state().gpr[kR9] == 0x33) {
+    GTEST_SKIP() << "SYSCALL leaves this emulated KVM in ring 3, where SYSRET is a #GP";
   }
   EXPECT_EQ(reason.kind, StopReason::Kind::kKicked);
   EXPECT_EQ(g.exit_value, 4u);
+  EXPECT_EQ(g.state().gpr[kR9], 8u);
   EXPECT_EQ(g.at(0x20000) & 0xffffffff, 1u);
 }
 
@@ -824,6 +989,63 @@ TEST_P(Engines, AHaltSavedHereEndsUnderTheOtherEngine) {
   SKIP_IF_BACKEND_CANNOT(second);
   EXPECT_EQ(second.exit_value, 12u);
   EXPECT_EQ(second.at(0x20000) & 0xffffffff, 1u);
+}
+
+// In the middle of ring-3 code, with the registers that only ring 3 uses here.
+TEST_P(Engines, UserModeSavedHereGoesOnUnderTheOtherEngine) {
+  const std::string missing = engine_missing(other(GetParam()));
+  if (!missing.empty()) GTEST_SKIP() << missing;
+  EngineGuest first(GetParam());
+  serve_invalid_opcodes(first);
+  first.assemble(kUserAt, [](Assembler& a) {
+    const auto loop = a.newLabel();
+    a.mov(r12, 0x1234567890);
+    a.movq(xmm5, r12);
+    a.xor_(ebx, ebx);
+    a.bind(loop);
+    a.inc(rbx);
+    a.mov(dword_ptr(0x20040), ebx);
+    a.paddq(xmm5, xmm5);
+    a.psrlq(xmm5, 1);
+    a.cmp(dword_ptr(0x20020), 0);
+    a.jz(loop);
+    a.xor_(eax, eax);
+    a.ud2();
+    a.movq(r13, xmm5);
+    a.mov(eax, 6);
+    a.ud2();
+  });
+  enter_user_mode(first, kFlagFixed1 | kFlagIf);
+  std::atomic<bool> over{false};
+  std::thread kicker([&] {  // once ring 3 is seen to run
+    while (!over && first.at(0x20040) == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    first.cpu().kick();
+  });
+  first.run(first.long_mode());
+  over = true;
+  kicker.join();
+  SKIP_IF_BACKEND_CANNOT(first);
+  StateIo saver = StateIo::saver();
+  CpuState saved = first.state();
+  EXPECT_EQ(saved.cpl(), 3u);
+  EXPECT_GT(saved.gpr[kRbx], 0u);
+  transfer(saved, saver);
+
+  EngineGuest second(other(GetParam()));
+  copy_memory(first, second);
+  CpuState loaded;
+  StateIo loader = StateIo::loader(saver.bytes());
+  transfer(loaded, loader);
+  ASSERT_TRUE(loader.finish());
+  store_le(second.ram() + 0x20020, u32{1});
+  second.run(loaded);
+  SKIP_IF_BACKEND_CANNOT(second);
+  EXPECT_EQ(second.exit_value, 6u);
+  EXPECT_EQ(second.state().gpr[kR13], 0x1234567890u);
+  EXPECT_EQ(second.at(0x20000) & 0xffffffff, 1u);
+  EXPECT_EQ(second.at(0x20008), 0x33u);
 }
 
 TEST_P(Engines, ColourfulStateCrossesOver) {

@@ -9,6 +9,8 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "cli/bench/boot.h"
+#include "cli/bench/boot_marks.h"
 #include "cli/bench/built_in.h"
 #include "cli/bench/child.h"
 #include "cli/bench/results.h"
@@ -67,15 +69,14 @@ TEST(BenchReport, RunsCrossAPipe) {
   run.values = {{"integer", 1.5}};
   run.checksums = {{"integer", ~u64{0}}};
   run.without_syscall = true;
-  const auto back = unpack(pack(run));
-  ASSERT_TRUE(back);
-  EXPECT_EQ(back->values, run.values);
-  EXPECT_EQ(back->checksums, run.checksums);
-  EXPECT_TRUE(back->without_syscall);
   run.error = "no /dev/kvm";
-  EXPECT_EQ(unpack(pack(run)).error().message, "no /dev/kvm");
-  EXPECT_FALSE(unpack(""));
-  EXPECT_FALSE(unpack("{\"values\":"));
+  const GuestRun back = unpack(pack(run));
+  EXPECT_EQ(back.values, run.values);
+  EXPECT_EQ(back.checksums, run.checksums);
+  EXPECT_TRUE(back.without_syscall);
+  EXPECT_EQ(back.error, "no /dev/kvm");
+  EXPECT_FALSE(unpack("").error.empty());
+  EXPECT_FALSE(unpack("{\"values\":").error.empty());
 }
 
 TEST(BenchReport, CountersBecomeEventsPerSecond) {
@@ -198,7 +199,10 @@ TEST(BenchResults, NothingMeasuredIsNoPlotAndNoCrash) {
     c.samples.clear();
     c.missing = "no";
   }
+  r.load = 100;
   EXPECT_EQ(reference_of(r), nullptr);
+  EXPECT_EQ(table_text(r).find("MIPS"), std::string::npos);
+  EXPECT_EQ(table_text(r).find("noisy"), std::string::npos);
   EXPECT_FALSE(table_text(r).empty());
   EXPECT_FALSE(html_text(r).empty());
   EXPECT_TRUE(nlohmann::json::accept(json_text(r)));
@@ -229,6 +233,7 @@ TEST(BenchOptionsTest, MistakesAreNamed) {
     EXPECT_FALSE(parse_bench_options(wrong)) << wrong[0];
     EXPECT_EQ(run_bench(wrong), 2) << wrong[0];
   }
+  EXPECT_EQ(run_bench(std::vector<std::string>{"--html", "/nonexistent/page.html"}), 1);
   const auto engines = parse_bench_options(std::vector<std::string>{"--engines=native,tcg"});
   ASSERT_TRUE(engines);
   EXPECT_TRUE(engines->wants("translator"));
@@ -254,6 +259,62 @@ TEST(BenchChild, ItsEndIsNoticed) {
       },
       std::chrono::seconds(1));
   EXPECT_NE(slow.error().message.find("within 1 s"), std::string::npos);
+}
+
+TEST(BenchBoot, MarksAreToldByTexts) {
+  BootMarks marks("");
+  marks.screen(" \n \n", 1);
+  EXPECT_TRUE(marks.seen().empty());
+  marks.more("debug", "Booting fr", 10);
+  marks.more("serial", "Welcome to GRUB!", 11);  // between two halves on another stream
+  marks.more("debug", "om 0000:7c00\n", 12);
+  marks.screen("Linux version 6.1", 13);
+  EXPECT_FALSE(marks.finished());
+  marks.more("serial", "\ndebian login: ", 14);
+  marks.more("serial", "\ndebian login: ", 15);
+  EXPECT_TRUE(marks.finished());
+  const std::map<std::string, i64> expected{
+      {"first-output", 10}, {"firmware", 12}, {"kernel", 13}, {"user-space", 14}};
+  EXPECT_EQ(marks.seen(), expected);
+}
+
+TEST(BenchBoot, UserSpaceIsWhatOneSays) {
+  BootMarks marks("ready.");
+  marks.more("serial", std::string(100'000, 'x') + " login:", 1);
+  EXPECT_FALSE(marks.finished());
+  marks.more("serial", "read", 2);
+  marks.more("serial", "y.", 3);
+  EXPECT_TRUE(marks.finished());
+}
+
+TEST(BenchBoot, DisksAreNeverChangedAndNothingIsShown) {
+  BenchOptions options;
+  options.machine = {"-m", "64", "--vnc", ":7", "-serial", "stdio", "disk.img"};
+  const auto config = machine_to_compare(options);
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->drives.size(), 1u);
+  EXPECT_TRUE(config->drives[0].snapshot);
+  EXPECT_EQ(config->display, DisplayKind::kNone);
+  EXPECT_EQ(config->serial.kind, SerialKind::kNone);
+  EXPECT_TRUE(config->vnc.empty());
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+           {"-m", "64"}, {"--help"}, {"--no-such-option", "disk.img"}}) {
+    options.machine = wrong;
+    EXPECT_FALSE(machine_to_compare(options)) << wrong[0];
+  }
+}
+
+// A guest that ends at once, with and without the words that were waited for.
+TEST(BenchBoot, AnEngineThatDoesNotGetThereSaysWhy) {
+  BenchOptions options;
+  options.repeats = 1;
+  options.engines = {"translator"};
+  MachineConfig config;
+  config.linux_boot.kernel = "/nonexistent/kernel";
+  const Results r = compare_boots(options, config);
+  ASSERT_EQ(r.columns.size(), 1u);
+  EXPECT_NE(r.columns[0].missing.find("/nonexistent/kernel"), std::string::npos);
+  EXPECT_NE(table_text(r).find("translator: cannot run"), std::string::npos);
 }
 
 // The whole thing, short: every column runs or says why not, and all compute the same.

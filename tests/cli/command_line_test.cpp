@@ -120,6 +120,18 @@ TEST(CommandLine, BadValuesNameTheOption) {
   EXPECT_NE(error_of({"-drive", "file=x,if=scsi2"}).find("use if=virtio"), std::string::npos);
 }
 
+TEST(CommandLine, InterruptControllersAreOurOwn) {
+  EXPECT_EQ(parsed({"-accel", "kvm,kernel-irqchip=off", "a.img"}).engine, EngineChoice::kKvm);
+  EXPECT_EQ(parsed({"-accel", "kvm,irqchip=user", "a.img"}).engine, EngineChoice::kKvm);
+  EXPECT_EQ(parsed({"-machine", "pc,accel=kvm,kernel_irqchip=off", "a.img"}).engine,
+            EngineChoice::kKvm);
+  for (const char* accel : {"kvm,kernel-irqchip=on", "kvm,irqchip=split", "kvm,irqchip=kernel"}) {
+    EXPECT_NE(error_of({"-accel", accel, "a.img"}).find("irqchip="), std::string::npos) << accel;
+  }
+  EXPECT_NE(error_of({"-machine", "pc,kernel_irqchip=on", "a.img"}).find("machine's own"),
+            std::string::npos);
+}
+
 TEST(CommandLine, PrintedConfigurationReadsBackEqual) {
   const MachineConfig before = parsed({"-m",
                                        "3G",

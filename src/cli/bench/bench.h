@@ -14,7 +14,7 @@ namespace emu::cli::bench {
 struct BenchOptions {
   unsigned repeats = 5;
   unsigned work_ms = 60;  // of each measured piece of work
-  unsigned limit_s = 0;   // of one run; 0: 60 with a guest of our own, 120 with a disk
+  unsigned limit_s = 0;   // of one run; 0: the usual 60
   bool json = false;
   std::string html;                  // file, or empty
   std::string until;                 // the text that ends a run of a disk; empty: user space's

@@ -38,7 +38,7 @@ std::vector<Metric> metrics_of(const std::array<u64, kWorkCount>& counts) {
 
 struct Candidate {
   std::string name;
-  std::function<Result<GuestRun>(const GuestJob&)> run;
+  std::function<GuestRun(const GuestJob&)> run;
 };
 
 std::vector<Candidate> candidates(const BenchOptions& options) {
@@ -53,10 +53,7 @@ std::vector<Candidate> candidates(const BenchOptions& options) {
   return out;
 }
 
-void note_run(Results& results, Column& column, const GuestRun& run,
-              const std::array<u64, kWorkCount>& counts) {
-  for (const auto& [id, value] : in_units(run, counts)) column.samples[id].push_back(value);
-  column.checksums.insert(run.checksums.begin(), run.checksums.end());
+void note_syscalls(Results& results, const Column& column, const GuestRun& run) {
   const std::string note = column.name +
                            ": SYSCALL in ring 3 does not raise the privilege here; the guest made "
                            "its system calls by UD2.";
@@ -65,21 +62,20 @@ void note_run(Results& results, Column& column, const GuestRun& run,
   }
 }
 
-// Engines whose numbers need an explanation.
-void explain(Results& results) {
-  for (const Column& c : results.columns) {
-    if (c.name == "native") {
-      results.notes.push_back(
-          "native: the host's kernel serves system calls, page faults and (through pipes) "
-          "context switches; in a guest the guest's own small kernel does.");
-    }
-    if (c.name != "kvm" || !c.missing.empty()) continue;
-    const KvmVerdict verdict = inspect_engines().kvm;
-    if (!verdict.usable()) results.notes.push_back("kvm: " + verdict.reason + ".");
-  }
+}  // namespace
+
+void add_run(Column& column, const GuestRun& run) {
+  for (const auto& [id, value] : run.values) column.samples[id].push_back(value);
+  column.checksums.insert(run.checksums.begin(), run.checksums.end());
+  column.missing = run.error;
 }
 
-}  // namespace
+void explain_kvm(Results& results) {
+  const auto kvm = std::ranges::find(results.columns, "kvm", &Column::name);
+  if (kvm == results.columns.end() || kvm->samples.empty()) return;
+  const KvmVerdict verdict = inspect_engines().kvm;
+  if (!verdict.usable()) results.notes.push_back("kvm: " + verdict.reason + ".");
+}
 
 std::map<std::string, double> in_units(const GuestRun& run,
                                        const std::array<u64, kWorkCount>& counts) {
@@ -140,15 +136,18 @@ Results compare_built_in(const BenchOptions& options) {
       Column& column = results.columns[i];
       if (!column.missing.empty()) continue;
       fmt::print(stderr, "round {} of {}: {}\n", round, options.repeats, column.name);
-      const auto run = runs[i].run(job);
-      if (run) {
-        note_run(results, column, *run, counts);
-      } else {
-        column.missing = "cannot run: " + run.error().message;
-      }
+      GuestRun run = runs[i].run(job);
+      run.values = in_units(run, counts);
+      add_run(column, run);
+      note_syscalls(results, column, run);
     }
   }
-  explain(results);
+  if (options.wants("native")) {
+    results.notes.push_back(
+        "native: the host's kernel serves system calls, page faults and (through pipes) context "
+        "switches; in a guest the guest's own small kernel does.");
+  }
+  explain_kvm(results);
   add_exit_metrics(results);
   return results;
 }

@@ -17,8 +17,12 @@ namespace emu::cli::bench {
 [[nodiscard]] std::map<std::string, double> in_units(const GuestRun& run,
                                                      const std::array<u64, kWorkCount>& counts);
 
+// Adds a run's values, and why it failed, to a column.
+void add_run(Column& column, const GuestRun& run);
 // The host in one line, its load and number of CPUs; for both kinds of comparison.
 void describe_host(Results& results);
+// Why KVM's numbers are what they are, if it is not a real one.
+void explain_kvm(Results& results);
 // Rows for the events that columns counted, most frequent first.
 void add_exit_metrics(Results& results);
 

@@ -3,16 +3,17 @@
 // Source: qemu(1): -debugcon, -device isa-debug-exit, -kernel with a Multiboot image.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <sstream>
 
 #include "base/unique_fd.h"
-#include "cli/bench/child.h"
 #include "cli/bench/guest_run.h"
 #include "machine/machine.h"
 
@@ -85,6 +86,7 @@ Result<UniqueFd> start_qemu(const std::string& program, const UniqueFd& image) {
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno(errno, "cannot start {}", program);
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const UniqueFd null(::open("/dev/null", O_RDWR));
     ::dup2(null.get(), STDIN_FILENO);
     ::dup2(to.get(), STDOUT_FILENO);
@@ -125,22 +127,14 @@ GuestRun run_qemu(const std::string& program, const GuestJob& job) {
   return run;
 }
 
-Result<GuestRun> in_child(const std::function<GuestRun()>& body, const GuestJob& job) {
-  auto end = run_in_child([&] { return pack(body()); }, job.limit);
-  if (!end) return end.error();
-  auto run = unpack(end->output);
-  if (run) run->values.try_emplace("memory", end->peak_mib);
-  return run;
-}
-
 }  // namespace
 
-Result<GuestRun> run_under_engine(EngineChoice engine, const GuestJob& job) {
-  return in_child([&] { return run_machine(engine, job); }, job);
+GuestRun run_under_engine(EngineChoice engine, const GuestJob& job) {
+  return run_job([&] { return run_machine(engine, job); }, job.limit);
 }
 
-Result<GuestRun> run_natively(const GuestJob& job) {
-  return in_child(
+GuestRun run_natively(const GuestJob& job) {
+  return run_job(
       [&] {
         const i64 start = now_ns();
         GuestReport report;
@@ -149,13 +143,13 @@ Result<GuestRun> run_natively(const GuestJob& job) {
         run.values.erase("first-output");  // nothing started
         return run;
       },
-      job);
+      job.limit);
 }
 
-Result<GuestRun> run_under_qemu(const GuestJob& job) {
+GuestRun run_under_qemu(const GuestJob& job) {
   const std::string program = find_program("qemu-system-x86_64");
-  if (program.empty()) return fail("no qemu-system-x86_64 here: apt-get install qemu-system-x86");
-  return in_child([&] { return run_qemu(program, job); }, job);
+  if (program.empty()) return failed("no qemu-system-x86_64 here: apt-get install qemu-system-x86");
+  return run_job([&] { return run_qemu(program, job); }, job.limit);
 }
 
 std::string find_program(const std::string& program) {

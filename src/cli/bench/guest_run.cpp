@@ -2,6 +2,7 @@
 // Values by metric: a piece of work's id: nanoseconds a run; "first-output": milliseconds from the
 // start of the process; "memory": MiB; "translated": KiB of guest code; "exits-KIND": a second.
 #include "cli/bench/guest_run.h"
+#include "cli/bench/child.h"
 
 #include <fmt/core.h>
 
@@ -68,15 +69,27 @@ std::string pack(const GuestRun& run) {
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-Result<GuestRun> unpack(const std::string& text) {
+GuestRun unpack(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.contains("error")) return fail("it ended without a result");
   GuestRun run;
+  run.error = "it ended without a result";
+  if (json.is_discarded() || !json.contains("error")) return run;
   run.values = json["values"].get<decltype(run.values)>();
   run.checksums = json["checksums"].get<decltype(run.checksums)>();
   run.without_syscall = json["without_syscall"];
   run.error = json["error"];
-  if (!run.error.empty()) return fail("{}", run.error);
+  return run;
+}
+
+GuestRun run_job(const std::function<GuestRun()>& body, std::chrono::seconds limit) {
+  const auto end = run_in_child([&] { return pack(body()); }, limit);
+  GuestRun run;
+  if (!end) {
+    run.error = end.error().message;
+    return run;
+  }
+  run = unpack(end->output);
+  if (run.error.empty()) run.values.try_emplace("memory", end->peak_mib);
   return run;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,11 +31,14 @@ struct GuestRun {
 // The image with its parameters filled in.
 [[nodiscard]] std::vector<u8> guest_image(const GuestJob& job);
 
-// Errors: what the host or the engine refuses, a guest that does not come to its end.
-[[nodiscard]] Result<GuestRun> run_under_engine(EngineChoice engine, const GuestJob& job);
-[[nodiscard]] Result<GuestRun> run_natively(const GuestJob& job);
+// Each never fails: `error` says what the host or the engine refused, or that the guest did not
+// come to its end.
+[[nodiscard]] GuestRun run_under_engine(EngineChoice engine, const GuestJob& job);
+[[nodiscard]] GuestRun run_natively(const GuestJob& job);
 // With Debian's qemu-system-x86_64 and its translator.
-[[nodiscard]] Result<GuestRun> run_under_qemu(const GuestJob& job);
+[[nodiscard]] GuestRun run_under_qemu(const GuestJob& job);
+// `body` in a process of its own, whose peak memory becomes a value.
+[[nodiscard]] GuestRun run_job(const std::function<GuestRun()>& body, std::chrono::seconds limit);
 
 // The file that `program` is in PATH; empty if it is not there.
 [[nodiscard]] std::string find_program(const std::string& program);
@@ -54,8 +58,8 @@ void add_counters(const std::string& counters, double seconds,
                   std::map<std::string, double>& values);
 
 [[nodiscard]] std::string pack(const GuestRun& run);
-// Errors: text that pack() did not make (a child that died).
-[[nodiscard]] Result<GuestRun> unpack(const std::string& text);
+// Text that pack() did not make (a child that died) is a run with an error.
+[[nodiscard]] GuestRun unpack(const std::string& text);
 
 // Nanoseconds on a clock that processes share.
 [[nodiscard]] i64 now_ns();

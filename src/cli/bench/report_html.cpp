@@ -63,9 +63,14 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
+// A column's colour, the same on every page.
+unsigned colour_of(const Column& column) {
+  return column.name == "kvm" ? 1 : column.name == "translator" ? 2 : column.name == "qemu" ? 3 : 0;
+}
+
 // One bar: a value with its scatter.
 struct Bar {
-  std::size_t column = 0;
+  unsigned colour = 0;
   double value = 0;
   std::vector<double> samples;  // shown as dots
   std::string text;             // beside it
@@ -103,7 +108,7 @@ std::string svg_bar(const Bar& bar, const Axis& axis, double y) {
   const double from = axis.at(axis.logarithmic ? 1 : 0), to = axis.at(bar.value);
   std::string out = fmt::format(
       "<rect class=\"s{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" rx=\"2\"/>\n",
-      bar.column % 4, std::min(from, to), y, std::max(std::abs(to - from), 1.5), kBarHeight);
+      bar.colour, std::min(from, to), y, std::max(std::abs(to - from), 1.5), kBarHeight);
   double right = std::max(from, to);
   for (const double v : bar.samples) {
     right = std::max(right, axis.at(v));
@@ -147,12 +152,11 @@ std::string slowdown_plot(const Results& results) {
   const Column* reference = reference_of(results);
   for (const Metric& m : results.metrics) {
     Row row{m.label, {}};
-    for (std::size_t i = 0; i < results.columns.size(); ++i) {
-      const Column& c = results.columns[i];
+    for (const Column& c : results.columns) {
       const double times = times_slower(results, c, m);
       if (times == 0) continue;
       const double base = summarize(*samples_of(*reference, m)).median;
-      Bar bar{i, times, {}, number_text(times) + "x"};
+      Bar bar{colour_of(c), times, {}, number_text(times) + "x"};
       for (const double s : *samples_of(c, m)) {
         if (s > 0) bar.samples.push_back(m.more_is_better ? base / s : s / base);
       }
@@ -176,11 +180,11 @@ std::string time_plot(const Results& results) {
     if (m.group != Metric::Group::kTime) continue;
     Row row{m.label, {}};
     unit = m.unit;
-    for (std::size_t i = 0; i < results.columns.size(); ++i) {
-      const auto* samples = samples_of(results.columns[i], m);
+    for (const Column& c : results.columns) {
+      const auto* samples = samples_of(c, m);
       if (samples == nullptr) continue;
       const double median = summarize(*samples).median;
-      row.bars.push_back({i, median, *samples, number_text(median) + " " + m.unit});
+      row.bars.push_back({colour_of(c), median, *samples, number_text(median) + " " + m.unit});
       axis.high = std::max(axis.high, *std::ranges::max_element(*samples));
     }
     if (!row.bars.empty()) rows.push_back(std::move(row));
@@ -192,11 +196,11 @@ std::string time_plot(const Results& results) {
 
 std::string legend(const Results& results) {
   std::string out = "<p>";
-  for (std::size_t i = 0; i < results.columns.size(); ++i) {
+  for (const Column& c : results.columns) {
     out += fmt::format(
         "<svg viewBox=\"0 0 12 12\" style=\"width:12px\"><rect class=\"s{}\" width=\"12\" "
         "height=\"12\" rx=\"2\"/></svg> {} &ensp; ",
-        i % 4, escaped(results.columns[i].name));
+        colour_of(c), escaped(c.name));
   }
   return out + "</p>\n";
 }
@@ -206,6 +210,7 @@ std::string table(const Results& results) {
   for (const Column& c : results.columns) out += "<th>" + escaped(c.name) + "</th>";
   out += "</tr>\n";
   for (const Metric& m : results.metrics) {
+    if (!is_measured(results, m)) continue;
     out += fmt::format("<tr><td>{} <small>{}</small></td>", escaped(m.label), escaped(m.unit));
     for (const Column& c : results.columns) {
       const auto* samples = samples_of(c, m);

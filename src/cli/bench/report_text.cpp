@@ -41,6 +41,7 @@ std::string table_text(const Results& results) {
   out += without_trailing_blanks(line) + "\n";
   auto group = Metric::Group::kWork;
   for (const Metric& m : results.metrics) {
+    if (!is_measured(results, m)) continue;
     if (m.group != group) out += "\n";
     group = m.group;
     line = fmt::format("{:<{}}", fmt::format("{} [{}]", m.label, m.unit), kLabelWidth);
@@ -48,7 +49,8 @@ std::string table_text(const Results& results) {
     out += without_trailing_blanks(line) + "\n";
   }
   if (const Column* reference = reference_of(results); reference != nullptr) {
-    out += fmt::format("\nMedian ± half of the range; x: times slower than {}.\n", reference->name);
+    out += "\nMedian ± half of the range";
+    out += results.columns.size() < 2 ? ".\n" : "; x: times slower than " + reference->name + ".\n";
   }
   for (const std::string& remark : remarks(results)) out += remark + "\n";
   return out;

@@ -97,6 +97,11 @@ std::string number_text(double value) {
   return value == std::floor(value) ? fmt::format("{:.0f}", value) : fmt::format("{:.2f}", value);
 }
 
+bool is_measured(const Results& results, const Metric& metric) {
+  return std::ranges::any_of(results.columns,
+                             [&](const Column& c) { return samples_of(c, metric) != nullptr; });
+}
+
 std::vector<std::string> remarks(const Results& results) {
   std::vector<std::string> out;
   for (const Column& c : results.columns) {
@@ -106,12 +111,16 @@ std::vector<std::string> remarks(const Results& results) {
     out.push_back(fmt::format("WRONG: the columns computed different things in \"{}\".", work));
   }
   out.insert(out.end(), results.notes.begin(), results.notes.end());
-  if (is_noisy(results)) {
-    out.push_back(
-        fmt::format("noisy host: the same work differed by ±{:.0f} % from repeat to repeat, load "
-                    "average {:.1f} "
-                    "on {} CPUs. Believe only large differences, or repeat on a quiet host.",
-                    100 * noise(results), results.load, results.host_cpus));
+  if (reference_of(results) != nullptr && is_noisy(results)) {
+    std::string differed;
+    if (results.repeats > 1) {
+      differed = fmt::format("the same work differed by ±{:.0f} % from repeat to repeat, ",
+                             100 * noise(results));
+    }
+    out.push_back(fmt::format(
+        "noisy host: {}load average {:.1f} on {} CPUs. Believe only large differences, or repeat "
+        "on a quiet host.",
+        differed, results.load, results.host_cpus));
   }
   return out;
 }

@@ -65,6 +65,8 @@ struct Summary {
 
 // "4,210", "37.2", "0.81": three or four significant digits.
 [[nodiscard]] std::string number_text(double value);
+// Whether any column has samples of it.
+[[nodiscard]] bool is_measured(const Results& results, const Metric& metric);
 // Sentences about noise, missing columns and wrong checksums, and the notes.
 [[nodiscard]] std::vector<std::string> remarks(const Results& results);
 
