@@ -64,6 +64,10 @@ bool ByteFile::read_at_once(u64, Pieces) {
   return false;
 }
 
+std::optional<HostPlace> ByteFile::place(bool, u64, Pieces) {
+  return std::nullopt;
+}
+
 Result<void> ByteFile::shrink(u64) {
   return fail_errno(ENOTSUP, "cannot cut off {}", path());
 }

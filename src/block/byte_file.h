@@ -2,6 +2,7 @@
 // The layer below image formats: a flat, growing array of bytes that survives, usually a host file.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,12 @@ struct StoredRange {
 // Whether every byte is zero.
 [[nodiscard]] bool is_all_zero(std::span<const u8> bytes);
 
+// Bytes of a host file that a transfer may move by itself.
+struct HostPlace {
+  int fd = -1;
+  u64 offset = 0;
+};
+
 // Blocking; any thread may call any method at any time. Offsets and sizes in bytes.
 class ByteFile {
  public:
@@ -59,6 +66,8 @@ class ByteFile {
   // Fills `out` if that needs no waiting, because the host has the bytes in memory. False: it does
   // not; `out` may be partly filled.
   [[nodiscard]] virtual bool read_at_once(u64 offset, Pieces out);
+  // Where a transfer of `pieces` goes in a host file, if the host does it better asynchronously.
+  [[nodiscard]] virtual std::optional<HostPlace> place(bool is_write, u64 offset, Pieces pieces);
   // Writes all of `in`, growing the file. Errors: the host's; part may have been written.
   virtual Result<void> write(u64 offset, Pieces in) = 0;
   // The range inside the file reads as zero afterwards.

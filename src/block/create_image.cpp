@@ -11,6 +11,7 @@
 
 #include "base/bits.h"
 #include "block/create_options.h"
+#include "block/crypt/luks.h"
 #include "block/host_file.h"
 #include "block/image_lock.h"
 #include "block/open_disk.h"
@@ -35,6 +36,10 @@ Result<Preallocation> preallocation(CreateOptionReader& reader) {
   return fail("preallocation is off, metadata, falloc or full, not \"{}\"", text);
 }
 
+constexpr std::string_view kNoPassphrase =
+    "an encrypted image needs a passphrase: --object secret,id=K,file=FILE and "
+    "-o encrypt.key-secret=K (luks: -o key-secret=K), or --key-file FILE";
+
 Result<qcow2::CreateOptions> qcow2_options(const CreateRequest& r, u64 size,
                                            CreateOptionReader& reader) {
   qcow2::CreateOptions o;
@@ -53,6 +58,12 @@ Result<qcow2::CreateOptions> qcow2_options(const CreateRequest& r, u64 size,
   o.cluster_bytes = reader.size("cluster_size", 64 * kKiB);
   o.refcount_bits = static_cast<unsigned>(reader.size("refcount_bits", 16) & 0xff);
   o.lazy_refcounts = reader.flag("lazy_refcounts", false);
+  const std::string encryption = reader.text("encrypt.format", "");
+  if (!encryption.empty() && encryption != "luks")
+    return fail("encrypt.format is luks, not \"{}\"", encryption);
+  o.luks_iteration_ms = reader.size("encrypt.iter-time", 2000);
+  if (!encryption.empty() && r.passphrase.empty()) return fail("{}", kNoPassphrase);
+  if (!encryption.empty()) o.luks_passphrase = r.passphrase;
   o.data_file = reader.text("data_file", "");
   o.data_file_raw = reader.flag("data_file_raw", false);
   return o;
@@ -100,6 +111,8 @@ Result<void> create_qcow2(const CreateRequest& r, u64 size, CreateOptionReader& 
   auto mode = preallocation(reader);
   if (!mode) return mode.error();
   EMU_TRY(reader.finish());
+  if (*mode != Preallocation::kOff && !options->luks_passphrase.empty())
+    return fail("an encrypted image cannot be preallocated: what was never written would be noise");
   if (*mode != Preallocation::kOff && !r.backing_file.empty() && !options->extended_l2)
     return fail("preallocation hides the backing file, unless extended_l2=on");
   {
@@ -119,6 +132,19 @@ Result<void> create_qcow2(const CreateRequest& r, u64 size, CreateOptionReader& 
       options->data_file.empty() ? r.path : resolve_name(r.path, options->data_file), true);
   if (!file) return file.error();
   return (*file)->reserve((*file)->size_bytes());
+}
+
+// What is not written reads as noise, so a new disk is filled with encrypted zeros only by those
+// who want that (qemu-img neither).
+Result<void> create_luks(const CreateRequest& r, u64 size, CreateOptionReader& reader) {
+  const u64 iteration_ms = reader.size("iter-time", 2000);
+  EMU_TRY(reader.finish());
+  if (!r.backing_file.empty()) return fail("a luks image cannot have a backing file; use -f qcow2");
+  if (r.passphrase.empty()) return fail("{}", kNoPassphrase);
+  auto file = open_new(r.path);
+  if (!file) return file.error();
+  EMU_TRY(crypt::format_luks(**file, 0, {r.passphrase, iteration_ms}));
+  return (*file)->grow(crypt::luks_header_bytes() + align_up(size, 512));
 }
 
 Result<bool> is_fixed(const CreateRequest& r, CreateOptionReader& reader) {
@@ -195,6 +221,8 @@ Result<void> create_image(const CreateRequest& request) {
       return create_raw(request, *size, reader);
     case DiskFormat::kQcow2:
       return create_qcow2(request, *size, reader);
+    case DiskFormat::kLuks:
+      return create_luks(request, *size, reader);
     case DiskFormat::kVmdk:
     case DiskFormat::kVdi:
     case DiskFormat::kVpc:

@@ -18,6 +18,7 @@ struct CreateRequest {
   std::vector<std::pair<std::string, std::string>> options;  // qemu-img's -o names
   std::string backing_file{};                                // as it will stand in the image
   std::string backing_format{};
+  std::string passphrase{};   // encrypts; needed by luks, and by qcow2 with encrypt.format=luks
   bool check_backing = true;  // off: the backing file need not exist
 };
 

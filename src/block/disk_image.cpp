@@ -39,6 +39,10 @@ bool DiskImage::read_at_once(u64, Pieces) {
   return false;
 }
 
+std::optional<HostPlace> DiskImage::place(bool, u64, Pieces) {
+  return std::nullopt;
+}
+
 Result<MapExtent> DiskImage::map(u64 offset, u64 max_bytes) {
   return MapExtent{Stored::kData, false, std::min(max_bytes, size_bytes() - offset), std::nullopt};
 }

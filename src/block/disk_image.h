@@ -39,6 +39,9 @@ class DiskImage {
   // As read(), if that needs no waiting for the host or for another thread. False: it does; `out`
   // may be partly filled.
   [[nodiscard]] virtual bool read_at_once(u64 offset, Pieces out);
+  // Where a whole transfer goes in one host file as it is, if the image has nothing more to do for
+  // it and the host does it better asynchronously.
+  [[nodiscard]] virtual std::optional<HostPlace> place(bool is_write, u64 offset, Pieces pieces);
   // Visible to later reads at once; on stable storage only after a later flush().
   virtual Result<void> write(u64 offset, Pieces in) = 0;
   virtual Result<void> write_zeroes(u64 offset, u64 length_bytes) = 0;

@@ -21,6 +21,8 @@ namespace {
 
 constexpr u64 kMaxFileBytes = static_cast<u64>(LLONG_MAX);
 constexpr std::size_t kIovecsAtOnce = 256;
+constexpr u64 kSmallBytes = 64 * kKiB;
+constexpr u64 kDirectBytes = 4096, kDirectMemory = 512;
 constexpr u64 kBytesAtOnce = 1 * kGiB;  // preadv moves at most 2^31 - 4096 bytes
 
 // The system call's view of the pieces, advanced as bytes are moved.
@@ -160,12 +162,18 @@ u64 HostFile::allocated_bytes() const {
 
 Result<void> HostFile::read(u64 offset, Pieces out) {
   IovecWindow window(out);
+  bool is_direct = true;
   while (window.left() != 0) {
-    const auto batch = window.batch();
+    const auto batch = window.batch().first(std::min(window.batch().size(), kIovecsAtOnce));
+    const int fd = is_direct ? fd_for(offset, batch) : fd_.get();
     const ssize_t n = offset > kMaxFileBytes ? 0
-                                             : ::preadv(fd_.get(), batch.data(), iovec_count(batch),
+                                             : ::preadv(fd, batch.data(), iovec_count(batch),
                                                         static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && fd != fd_.get()) {  // a device of larger blocks
+      is_direct = false;
+      continue;
+    }
     if (n < 0) return fail_errno(errno, "cannot read {} at byte {}", path_, offset);
     if (n == 0) {  // past the end
       u64 rest = batch.front().iov_len;
@@ -182,6 +190,7 @@ Result<void> HostFile::read(u64 offset, Pieces out) {
 
 // RWF_NOWAIT: what is not in the page cache ends the transfer early (preadv2(2)).
 bool HostFile::read_at_once(u64 offset, Pieces out) {
+  if (direct_fd_) return false;
   const u64 length = total_bytes(out);
   if (out.size() > kIovecsAtOnce || !range_fits(offset, length, size_bytes())) return false;
   std::array<iovec, kIovecsAtOnce> pieces;
@@ -193,15 +202,58 @@ bool HostFile::read_at_once(u64 offset, Pieces out) {
   return n >= 0 && static_cast<u64>(n) == length;
 }
 
+std::optional<HostPlace> HostFile::place(bool is_write, u64 offset, Pieces pieces) {
+  const u64 length = total_bytes(pieces);
+  if (pieces.size() > kIovecsAtOnce || !range_fits(offset, length, size_bytes()))
+    return std::nullopt;
+  if (!direct_fd_) {
+    if (is_write || length > kSmallBytes) return std::nullopt;
+    return HostPlace{fd_.get(), offset};
+  }
+  std::array<iovec, kIovecsAtOnce> vectors;
+  std::ranges::transform(pieces, vectors.begin(), [](std::span<u8> piece) {
+    return iovec{piece.data(), piece.size()};
+  });
+  const int fd = fd_for(offset, std::span(vectors).first(pieces.size()));
+  if (fd != direct_fd_.get()) return std::nullopt;
+  return HostPlace{fd, offset};
+}
+
+// The same file opened once more: flags of an open one that is shared with locks stay as they are.
+bool HostFile::go_direct() {
+  const std::string name = fmt::format("/proc/self/fd/{}", fd_.get());
+  direct_fd_.reset(
+      ::open(name.c_str(), (writable_ ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC | O_NOCTTY));
+  return static_cast<bool>(direct_fd_);
+}
+
+// Whole pages only: the rest of a page may be in the page cache and be written from there.
+int HostFile::fd_for(u64 offset, std::span<const iovec> pieces) const {
+  if (!direct_fd_ || offset % kDirectBytes != 0) return fd_.get();
+  u64 length = 0;
+  for (const iovec& piece : pieces) {
+    length += piece.iov_len;
+    if (reinterpret_cast<std::uintptr_t>(piece.iov_base) % kDirectMemory != 0 ||
+        piece.iov_len % kDirectMemory != 0)
+      return fd_.get();
+  }
+  return length % kDirectBytes == 0 ? direct_fd_.get() : fd_.get();
+}
+
 Result<void> HostFile::write(u64 offset, Pieces in) {
   IovecWindow window(in);
   if (!range_fits(offset, window.left(), kMaxFileBytes))
     return fail_errno(EFBIG, "cannot write {} at byte {}", path_, offset);
+  bool is_direct = true;
   while (window.left() != 0) {
-    const auto batch = window.batch();
-    const ssize_t n =
-        ::pwritev(fd_.get(), batch.data(), iovec_count(batch), static_cast<off_t>(offset));
+    const auto batch = window.batch().first(std::min(window.batch().size(), kIovecsAtOnce));
+    const int fd = is_direct ? fd_for(offset, batch) : fd_.get();
+    const ssize_t n = ::pwritev(fd, batch.data(), iovec_count(batch), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EINVAL && fd != fd_.get()) {
+      is_direct = false;
+      continue;
+    }
     if (n < 0) return fail_errno(errno, "cannot write {} at byte {}", path_, offset);
     if (n == 0) return fail_errno(ENOSPC, "cannot write {} at byte {}", path_, offset);
     window.consume(static_cast<u64>(n));
@@ -281,7 +333,7 @@ Result<void> HostFile::reserve(u64 size_bytes) {
 }
 
 Result<void> HostFile::flush() {
-  if (!writable_) return {};
+  if (!writable_ || ignores_flushes_) return {};
   // After a failed write-back the kernel calls the lost pages clean, so that asking again would
   // succeed although data is gone (fsync(2), NOTES). One failure therefore spoils every later
   // flush.

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "block/crypt/luks_image.h"
 #include "block/host_file.h"
 #include "block/image_lock.h"
 #include "block/nbd/nbd_file.h"
@@ -37,8 +38,12 @@ bool is_remote(const std::string& name) {
 
 class ChainOpener {
  public:
-  // `snapshot`: of the first image opened.
-  ChainOpener(bool lock, std::string snapshot) : lock_(lock), snapshot_(std::move(snapshot)) {}
+  explicit ChainOpener(const DiskOptions& options)
+      : lock_(options.lock),
+        goes_direct_(is_direct(options.cache)),
+        never_flush_(options.never_flush),
+        passphrase_(options.passphrase),
+        snapshot_(options.snapshot) {}
 
   Result<std::unique_ptr<DiskImage>> open(const std::string& path, DiskFormat format, bool writable,
                                           bool with_backing = true) {
@@ -68,6 +73,12 @@ class ChainOpener {
     if (!file) return file.error();
     EMU_TRY(enter(**file));
     if (lock_) EMU_TRY(lock_image((*file)->fd(), path, writable));
+    if (never_flush_) (*file)->ignore_flushes();
+    if (goes_direct_ && !(*file)->go_direct())
+      log(LogLevel::kInfo, "block",
+          "{} goes through the host's page cache: its file system has "
+          "no O_DIRECT",
+          path);
     return std::unique_ptr<ByteFile>(std::move(*file));
   }
 
@@ -102,6 +113,8 @@ class ChainOpener {
         return open_vdi(std::move(file));
       case DiskFormat::kVpc:
         return open_vhd(std::move(file));
+      case DiskFormat::kLuks:
+        return crypt::LuksImage::open(std::move(file), passphrase_);
       case DiskFormat::kVhdx:
         return vhdx::VhdxImage::open(std::move(file));
       default:
@@ -182,8 +195,10 @@ class ChainOpener {
       if (!opened) return opened.error();
       data = std::move(*opened);
     }
+    auto cipher = qcow2::unlock(*file, *header, passphrase_);
+    if (!cipher) return cipher.error();
     auto image = qcow2::Qcow2Image::open(std::move(file), std::move(*header), std::move(backing),
-                                         std::move(data));
+                                         std::move(data), std::move(*cipher));
     if (!image) return image.error();
     return std::unique_ptr<DiskImage>(std::move(*image));
   }
@@ -233,8 +248,11 @@ class ChainOpener {
     return opened;
   }
 
-  bool lock_;
-  std::string snapshot_;
+  const bool lock_;
+  const bool goes_direct_;
+  const bool never_flush_;
+  const std::string passphrase_;
+  std::string snapshot_;  // of the first image opened
   std::set<FileId> seen_;
   std::size_t images_ = 0;
 };
@@ -253,8 +271,8 @@ Result<std::unique_ptr<DiskImage>> open_image(const DiskOptions& options) {
   const bool writable = !options.read_only && !options.throw_away_writes;
   if (!options.snapshot.empty() && !options.read_only)
     return fail("a snapshot in an image can only be read");
-  auto image = ChainOpener(options.lock, options.snapshot)
-                   .open(options.path, options.format, writable, options.with_backing);
+  auto image =
+      ChainOpener(options).open(options.path, options.format, writable, options.with_backing);
   if (!image || !options.throw_away_writes || options.read_only) return image;
   auto scratch = HostFile::temporary("throw-away writes to " + options.path);
   if (!scratch) return scratch.error();
@@ -265,8 +283,14 @@ Result<std::unique_ptr<DiskImage>> open_image(const DiskOptions& options) {
 Result<std::unique_ptr<BlockBackend>> open_disk(const DiskOptions& options, Executor& executor) {
   auto image = open_image(options);
   if (!image) return image.error();
+  if ((*image)->info().is_encrypted && options.passphrase.empty())
+    return fail(
+        "{} is encrypted; give the file with its passphrase: --drive file={},key-file=FILE "
+        "(or format=raw, if the guest itself is to unlock a raw disk)",
+        options.path, options.path);
   std::unique_ptr<BlockBackend> disk =
-      std::make_unique<ThreadBackend>(std::move(*image), executor, kThreadsPerDisk, options.cache);
+      std::make_unique<ThreadBackend>(std::move(*image), executor, kThreadsPerDisk, options.cache,
+                                      options.use_ring ? IoRing::create() : nullptr);
   if (options.limits == ThrottleLimits{}) return disk;
   return std::unique_ptr<BlockBackend>(
       std::make_unique<ThrottleBackend>(std::move(disk), options.limits));

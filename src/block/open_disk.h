@@ -22,6 +22,12 @@ struct DiskOptions {
   // Off only for files that are known to be shared safely.
   bool lock = true;
   CacheMode cache = CacheMode::kWriteBack;
+  // Nothing waits for stable storage, not even the order of metadata: for copies that can be made
+  // again.
+  bool never_flush = false;
+  bool use_ring = true;  // io_uring, if the host has it
+  // Of encrypted images. Without one they can be opened and tell about themselves, but not be read.
+  std::string passphrase{};
   ThrottleLimits limits{};
   // Off: only this one file; what its backing image would show reads as zero.
   bool with_backing = true;

@@ -30,6 +30,7 @@ constexpr auto kSignatures = std::to_array<Signature>({
     {Kind::kImage, 0, "# Disk DescriptorFile"sv, "VMware VMDK", "", DiskFormat::kVmdk},
     {Kind::kImage, 0x40, "\x7f\x10\xda\xbe"sv, "VirtualBox VDI", "", DiskFormat::kVdi},
     {Kind::kImage, 0, "vhdxfile"sv, "Hyper-V VHDX", "", DiskFormat::kVhdx},
+    {Kind::kImage, 0, "LUKS\xba\xbe"sv, "LUKS container", "", DiskFormat::kLuks},
     {Kind::kImage, 0, "conectix"sv, "Virtual PC VHD", "", DiskFormat::kVpc},
     {Kind::kForeignImage, 0, "QED\0"sv, "QED", ""},
     {Kind::kForeignImage, 0, "WithoutFreeSpace"sv, "Parallels", ""},
@@ -52,8 +53,8 @@ constexpr auto kSignatures = std::to_array<Signature>({
     {Kind::kDocument, 0, "<html"sv, "web page (was the download an error message?)", ""},
 });
 
-constexpr std::array<std::string_view, 7> kFormatNames{"auto", "raw", "qcow2", "vmdk",
-                                                       "vdi",  "vpc", "vhdx"};
+constexpr std::array<std::string_view, 8> kFormatNames{"auto", "raw", "qcow2", "vmdk",
+                                                       "vdi",  "vpc", "vhdx",  "luks"};
 
 const Signature* find_signature(std::span<const u8> head) {
   for (const Signature& s : kSignatures) {

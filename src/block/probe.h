@@ -11,7 +11,7 @@
 namespace emu {
 
 // The names are qemu's: vpc is VHD.
-enum class DiskFormat : u8 { kAuto, kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx };
+enum class DiskFormat : u8 { kAuto, kRaw, kQcow2, kVmdk, kVdi, kVpc, kVhdx, kLuks };
 
 // "raw", "qcow2", "vmdk", ..., or "auto".
 [[nodiscard]] std::string_view format_name(DiskFormat format);

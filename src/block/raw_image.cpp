@@ -21,6 +21,11 @@ std::string RawImage::describe() const {
                      read_only() ? ", read-only" : "");
 }
 
+std::optional<HostPlace> RawImage::place(bool is_write, u64 offset, Pieces pieces) {
+  if (is_write && is_guess_ && offset < kProbeBytes) return std::nullopt;
+  return file_->place(is_write, offset, pieces);
+}
+
 Result<void> RawImage::write(u64 offset, Pieces in) {
   if (is_guess_ && offset < kProbeBytes) EMU_TRY(refuse_disguise(offset, in));
   return file_->write(offset, in);

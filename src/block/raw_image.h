@@ -24,6 +24,7 @@ class RawImage final : public DiskImage {
   [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override {
     return file_->read_at_once(offset, out);
   }
+  [[nodiscard]] std::optional<HostPlace> place(bool is_write, u64 offset, Pieces pieces) override;
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override {
     return file_->write_zeroes(offset, length_bytes);

@@ -43,12 +43,19 @@ Result<void> perform(DiskImage& image, const BlockRequest& request) {
 }
 
 ThreadBackend::ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor,
-                             unsigned max_threads, CacheMode cache)
-    : image_(std::move(image)), executor_(executor), max_threads_(max_threads), cache_(cache) {
+                             unsigned max_threads, CacheMode cache, std::unique_ptr<IoRing> ring)
+    : image_(std::move(image)),
+      executor_(executor),
+      max_threads_(max_threads),
+      cache_(cache),
+      ring_(std::move(ring)) {
   EMU_CHECK(max_threads >= 1 && max_threads <= 64);
+  if (ring_) ring_->run([this] { executor_.serve(); });
 }
 
 ThreadBackend::~ThreadBackend() {
+  drain();
+  ring_.reset();
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -69,13 +76,66 @@ void ThreadBackend::submit(BlockRequest request, BlockCompletion done) {
     executor_.post([done = std::move(done)] { done({}); });
     return;
   }
+  Job job{std::move(request), std::move(done)};
+  if (ring_ && start_on_ring(job)) return;
+  enqueue(std::move(job));
+}
+
+// Writes into the host's page cache: the kernel lets only one at a time into a file, so that a
+// second thread would only wait for the first.
+bool ThreadBackend::is_small_write(const BlockRequest& request) const {
+  return (cache_ == CacheMode::kWriteBack || cache_ == CacheMode::kUnsafe) &&
+         request.op == BlockOp::kWrite && total_bytes(request.buffers) <= kAtOnceBytes;
+}
+
+void ThreadBackend::enqueue(Job job) {
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back({std::move(request), std::move(done)});
+    const bool has_writer = is_small_write(job.request) && small_writes_++ != 0;
+    queue_.push_back(std::move(job));
+    if (has_writer) return;
     if (queue_.size() > waiting_threads_ && threads_.size() < max_threads_)
       threads_.emplace_back([this] { work(); });
   }
   has_work_.notify_one();
+}
+
+bool ThreadBackend::start_on_ring(Job& job) {
+  const bool is_write = job.request.op == BlockOp::kWrite;
+  if (job.request.op != BlockOp::kRead && !(is_write && !writes_through(cache_))) return false;
+  const auto place = image_->place(is_write, job.request.offset_bytes, job.request.buffers);
+  if (!place) return false;
+  auto transfer = std::make_unique<RingTransfer>();
+  transfer->is_write = is_write;
+  transfer->fd = place->fd;
+  transfer->offset = place->offset;
+  for (const auto piece : job.request.buffers)
+    transfer->pieces.push_back({piece.data(), piece.size()});
+  const u64 length = total_bytes(job.request.buffers);
+  auto shared = std::make_shared<Job>(std::move(job));
+  transfer->done = [this, shared, length](i64 moved) {
+    ring_answered(std::move(*shared), length, moved);
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    ++running_;
+  }
+  if (ring_->start(transfer)) return true;
+  const std::lock_guard lock(mutex_);
+  --running_;
+  job = std::move(*shared);
+  return false;
+}
+
+// What went wrong or fell short is done again by a thread, which also finds the words for it.
+void ThreadBackend::ring_answered(Job job, u64 length_bytes, i64 moved) {
+  if (moved == static_cast<i64>(length_bytes)) {
+    executor_.leave([done = std::move(job.done)] { done({}); });
+  } else {
+    enqueue(std::move(job));
+  }
+  const std::lock_guard lock(mutex_);
+  if (--running_ == 0 && queue_.empty()) is_idle_.notify_all();
 }
 
 void ThreadBackend::drain() {
@@ -87,7 +147,7 @@ Result<void> ThreadBackend::perform_cached(const BlockRequest& request) {
   if (cache_ == CacheMode::kUnsafe && request.op == BlockOp::kFlush) return {};
   EMU_TRY(perform(*image_, request));
   const bool writes = request.op == BlockOp::kWrite || request.op == BlockOp::kWriteZeroes;
-  if (cache_ == CacheMode::kWriteThrough && writes) return image_->flush();
+  if (writes_through(cache_) && writes) return image_->flush();
   return {};
 }
 
@@ -101,11 +161,14 @@ void ThreadBackend::work() {
     Job job = std::move(queue_.front());
     queue_.pop_front();
     ++running_;
+    const bool is_small = is_small_write(job.request);
+    if (!is_small && !queue_.empty()) has_work_.notify_one();  // writes wait for no other thread
     lock.unlock();
     executor_.leave(
         [done = std::move(job.done), result = perform_cached(job.request)] { done(result); });
     lock.lock();
     --running_;
+    if (is_small) --small_writes_;
     if (queue_.empty() && running_ == 0) is_idle_.notify_all();
     lock.unlock();
     executor_.serve();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a blocking DiskImage an asynchronous BlockBackend: a few threads per disk do the waiting,
-// so that no vCPU ever does.
+// Makes a blocking DiskImage an asynchronous BlockBackend, so that no vCPU ever waits for the host:
+// small reads of what the host has in memory are answered at once; transfers that need nothing but
+// the host's file go through an io_uring, if the host has one; a few threads do the rest.
 // Threads: submit() and drain() from any thread; completions through the Executor.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "block/block_backend.h"
 #include "block/cache_mode.h"
 #include "block/disk_image.h"
+#include "block/io_ring.h"
 
 namespace emu {
 
@@ -25,9 +27,9 @@ namespace emu {
 
 class ThreadBackend final : public BlockBackend {
  public:
-  // Threads start when there is work for them, `max_threads` (1..64) at most.
+  // Threads start when there is work for them, `max_threads` (1..64) at most. `ring` may be null.
   ThreadBackend(std::unique_ptr<DiskImage> image, Executor& executor, unsigned max_threads,
-                CacheMode cache = CacheMode::kWriteBack);
+                CacheMode cache = CacheMode::kWriteBack, std::unique_ptr<IoRing> ring = nullptr);
   // Finishes all submitted requests and flushes; completions are still posted.
   ~ThreadBackend() override;
 
@@ -43,6 +45,10 @@ class ThreadBackend final : public BlockBackend {
     BlockCompletion done;
   };
   void work();
+  [[nodiscard]] bool is_small_write(const BlockRequest& request) const;
+  void enqueue(Job job);
+  [[nodiscard]] bool start_on_ring(Job& job);
+  void ring_answered(Job job, u64 length_bytes, i64 moved);
   [[nodiscard]] Result<void> perform_cached(const BlockRequest& request);
   void finish(BlockCompletion done, Result<void> result);
 
@@ -56,9 +62,11 @@ class ThreadBackend final : public BlockBackend {
   std::condition_variable is_idle_;
   std::deque<Job> queue_;
   u64 running_ = 0;
+  u64 small_writes_ = 0;  // queued or being done
   unsigned waiting_threads_ = 0;
   bool stopping_ = false;
   std::vector<std::jthread> threads_;
+  std::unique_ptr<IoRing> ring_;
 };
 
 }  // namespace emu

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "cli/drive_devices.h"
 #include "cli/network_options.h"
 #include "cli/option_names.h"
 #include "cli/option_values.h"
@@ -185,7 +186,9 @@ Result<void> interpret_streams(const Options& c, MachineConfig& config) {
   return {};
 }
 
-Result<void> interpret(const Options& c, MachineConfig& config) {
+Result<void> interpret(const Options& given, MachineConfig& config) {
+  Options c = given;
+  EMU_TRY(join_drives_and_devices(c.drives, c.devices));
   if (!c.machine.empty()) EMU_TRY(parse_machine("--machine", c.machine, config));
   EMU_TRY(take(c.accel, "--accel", parse_engine, config.engine));
   if (c.enable_kvm) config.engine = EngineChoice::kKvm;

@@ -7,6 +7,8 @@
 #include <ctime>
 #include <ranges>
 
+#include "block/probe.h"
+
 namespace emu::cli {
 namespace {
 
@@ -66,13 +68,12 @@ constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
     {"floppy", DriveMedia::kFloppy},
 }};
 
-// The first name of each mode is the one that --print-config writes.
 constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
     {"writeback", CacheMode::kWriteBack},
     {"writethrough", CacheMode::kWriteThrough},
     {"unsafe", CacheMode::kUnsafe},
-    {"none", CacheMode::kWriteBack},
-    {"directsync", CacheMode::kWriteThrough},
+    {"none", CacheMode::kNone},
+    {"directsync", CacheMode::kDirectSync},
 }};
 
 constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceWords{{
@@ -124,9 +125,8 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   if (key == "file") {
     drive.file = value;
   } else if (key == "format") {
-    if (value != "qcow2" && value != "raw") {
-      return fail("{}: format {} is not supported; use qcow2 or raw", option, value);
-    }
+    if (const auto known = parse_format_name(value); !known)
+      return fail("{}: {}", option, known.error().message);
     drive.format = value;
   } else if (key == "if") {
     return set_interface(option, value, drive);
@@ -159,16 +159,22 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
       return fail("{}: cache is writeback, writethrough, none, directsync or unsafe, not {}",
                   option, value);
     drive.cache = *mode;
+  } else if (key == "aio") {
+    if (value != "threads" && value != "native" && value != "io_uring")
+      return fail("{}: aio is io_uring or threads, not {}", option, value);
+    drive.use_ring = value != "threads";
+  } else if (key == "key-file") {
+    drive.key_file = value;
   } else if (key == "bps" || key == "throttling.bps-total" || key == "iops" ||
              key == "throttling.iops-total") {
     const auto limit = parse_number(option, value, 0, u64{1} << 40);
     if (!limit) return limit.error();
     (key.find("bps") != std::string::npos ? drive.bytes_per_second : drive.requests_per_second) =
         *limit;
-  } else if (key != "aio" && key != "id" && key != "discard") {
+  } else if (key != "id" && key != "discard") {
     return fail(
         "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "cache, bps, iops, queues, packed",
+        "cache, aio, key-file, bps, iops, queues, packed",
         option, key);
   }
   return {};
@@ -504,9 +510,11 @@ std::string drive_text(const DriveConfig& drive) {
   if (drive.position >= 0) out += fmt::format(",index={}", drive.position);
   if (drive.read_only) out += ",readonly=on";
   if (drive.snapshot) out += ",snapshot=on";
-  for (const auto& [word, mode] : kCacheWords | std::views::take(3)) {
+  for (const auto& [word, mode] : kCacheWords) {
     if (mode == drive.cache && mode != CacheMode::kWriteBack) out += fmt::format(",cache={}", word);
   }
+  if (!drive.use_ring) out += ",aio=threads";
+  if (!drive.key_file.empty()) out += ",key-file=" + escape_commas(drive.key_file);
   if (drive.bytes_per_second != 0) out += fmt::format(",bps={}", drive.bytes_per_second);
   if (drive.requests_per_second != 0) out += fmt::format(",iops={}", drive.requests_per_second);
   if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);

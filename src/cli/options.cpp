@@ -74,7 +74,8 @@ void add_disk_options(CLI::App& app, Options& c) {
   add_list(app, "--drive", c.drives,
            "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
            "index=N]"
-           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,bps=N][,iops=N][,queues=N][,"
+           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,aio=threads][,key-file=F][,bps=N]"
+           "[,iops=N][,queues=N][,"
            "packed=on]")
       ->type_name("SPEC")
       ->group(group);
@@ -176,7 +177,8 @@ void add_ending_options(CLI::App& app, Options& c) {
       ->group(group);
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd; AC97 (a sound card)")
+           "that needs no grab), usb-mouse, usb-kbd; AC97 (a sound card); the other half of "
+           "--drive if=none,id=X: virtio-blk-pci, nvme, ide-hd or ide-cd with drive=X")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <future>
 
+#include "block/crypt/luks.h"
 #include "block/open_disk.h"
 #include "kvm/kvm_accelerator.h"
 #include "machine/boot/board_setup.h"
@@ -29,15 +30,16 @@ Result<void> check_memory(u64 memory_bytes) {
 }
 
 DiskFormat disk_format(const DriveConfig& drive) {
-  if (drive.format == "qcow2") return DiskFormat::kQcow2;
-  if (drive.format == "raw" || drive.media != DriveMedia::kDisk) return DiskFormat::kRaw;
-  return DiskFormat::kAuto;
+  if (!drive.format.empty()) {
+    if (const auto named = parse_format_name(drive.format)) return *named;
+  }
+  return drive.media != DriveMedia::kDisk ? DiskFormat::kRaw : DiskFormat::kAuto;
 }
 
 // What a disk's file looks like from outside: a disk that was written to has another time.
-std::string disk_identity(const DriveConfig& drive) {
+std::string disk_identity(const std::string& file) {
   struct stat info {};
-  if (drive.file.empty() || ::stat(drive.file.c_str(), &info) != 0) return {};
+  if (file.empty() || ::stat(file.c_str(), &info) != 0) return {};
   return fmt::format("{} {}.{:09}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
@@ -97,12 +99,20 @@ Result<std::unique_ptr<BlockBackend>> Machine::open_drive(const DriveConfig& dri
   options.read_only = drive.read_only || cdrom;
   options.throw_away_writes = drive.snapshot && !cdrom;
   options.cache = drive.cache;
+  options.use_ring = drive.use_ring;
+  if (!drive.key_file.empty()) {
+    auto key = crypt::read_key_file(drive.key_file);
+    if (!key) return key.error();
+    options.passphrase = std::move(*key);
+  }
   options.limits = {drive.bytes_per_second, drive.requests_per_second};
   return open_disk(options, io_);
 }
 
 Result<void> Machine::open_drives() {
   for (const DriveConfig& drive : config_.drives) {
+    const std::size_t number = media_files_.size();
+    media_files_.push_back(drive.file);
     std::unique_ptr<BlockBackend> disk;
     if (!drive.file.empty()) {
       auto opened = open_drive(drive);
@@ -111,6 +121,7 @@ Result<void> Machine::open_drives() {
     }
     if (drive.media == DriveMedia::kFloppy) {
       disks_[kMaxIdeDrives + floppy_position(drive)] = std::move(disk);
+      drive_of_place_[kMaxIdeDrives + floppy_position(drive)] = number;
       continue;
     }
     if (drive.interface != DriveInterface::kIde) {
@@ -124,6 +135,7 @@ Result<void> Machine::open_drives() {
     places_[index] = drive.media == DriveMedia::kCdrom ? IdePlace::kCdrom : IdePlace::kDisk;
     serials_[index] = drive.serial;
     disks_[index] = std::move(disk);
+    drive_of_place_[index] = number;
   }
   return {};
 }
@@ -407,13 +419,13 @@ Result<void> Machine::transfer(StateIo& io) {
 void Machine::transfer_disks(StateIo& io) {
   constexpr std::size_t kMaxIdentityBytes = 128;
   for (std::size_t i = 0; i < config_.drives.size(); ++i) {
-    const std::string now = disk_identity(config_.drives[i]);
+    const std::string now = disk_identity(media_files_[i]);
     std::string saved = now;
     io.section(fmt::format("drive{}", i), 1,
                [&] { io.field(1, "identity", saved, kMaxIdentityBytes); });
     io.check(saved == now, fmt::format("{} was changed after the snapshot was taken; a guest that "
                                        "goes on from there would destroy its file systems",
-                                       config_.drives[i].file));
+                                       media_files_[i]));
   }
 }
 
@@ -430,12 +442,6 @@ Result<void> Machine::can_be_saved() const {
 MachineEnd Machine::end() const {
   const std::lock_guard guard(end_mutex_);
   return end_;
-}
-
-std::vector<std::string> Machine::describe_drives() const {
-  std::vector<std::string> out;
-  for (const BlockBackend* disk : disks()) out.push_back(disk->describe());
-  return out;
 }
 
 std::string Machine::engine_counters() {

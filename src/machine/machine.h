@@ -46,6 +46,8 @@ class Machine final : public MachineControl {
   [[nodiscard]] MachineEnd end() const;
   // "disk.qcow2 (qcow2, 3.1 of 20 GiB)" of every drive.
   [[nodiscard]] std::vector<std::string> describe_drives() const;
+  // The same with the drives' names, and the state of trays.
+  [[nodiscard]] std::vector<std::string> drive_lines();
   [[nodiscard]] std::string engine_counters();
   // "translator. <why not KVM>: <what to do>."
   [[nodiscard]] const std::string& engine_line() const { return engine_line_; }
@@ -61,6 +63,11 @@ class Machine final : public MachineControl {
   // the contents of memory_blocks(). Errors: another configuration, damaged state.
   [[nodiscard]] Result<void> transfer(StateIo& io);
   [[nodiscard]] std::vector<GuestRam*> memory_blocks() { return pc_->memory_blocks(); }
+  // Puts another disc or floppy into a drive ("ide1-cd0", "cdrom", "floppy0", "fda"), or with an
+  // empty name takes out what is there. Errors: no such drive; the file's; a tray that the guest
+  // locked, unless by `force` (it is asked to unlock it).
+  [[nodiscard]] Result<void> change_medium(const std::string& drive, const std::string& file,
+                                           bool force);
   // Waits until no disk request is in flight.
   void settle_disks();
   [[nodiscard]] Result<void> return_to_reset() { return reset_state(); }
@@ -98,6 +105,9 @@ class Machine final : public MachineControl {
   [[nodiscard]] Result<void> open_drives();
   [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_drive(const DriveConfig& drive);
   [[nodiscard]] std::size_t free_ide_place() const;
+  [[nodiscard]] std::string drive_name(std::size_t index) const;
+  [[nodiscard]] Result<std::size_t> find_drive(const std::string& name) const;
+  void note_medium(std::size_t index, const std::string& file);
   [[nodiscard]] std::vector<BlockBackend*> disks() const;
   [[nodiscard]] Result<void> load_firmware();
   void run_networks(bool running);
@@ -120,6 +130,10 @@ class Machine final : public MachineControl {
   IoThread io_;
   // The IDE places, then the floppy drives.
   std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives + kMaxFloppies> disks_;
+  // The number in config_.drives of what is at these places, and the file that each drive of
+  // config_.drives has now.
+  std::array<std::optional<std::size_t>, kMaxIdeDrives + kMaxFloppies> drive_of_place_{};
+  std::vector<std::string> media_files_;
   std::vector<std::unique_ptr<BlockBackend>> more_disks_;  // with controllers of their own
   std::vector<PcDiskCard> card_disks_;                     // the same, as the board wants them
   IdePlaces places_{};

@@ -36,6 +36,8 @@ struct DriveConfig {
   int position = -1;
   unsigned queues = 0;  // virtio: how many; 0: one for each processor
   CacheMode cache = CacheMode::kWriteBack;
+  bool use_ring = true;      // io_uring, if the host has it
+  std::string key_file;      // of an encrypted image: the file with its passphrase
   u64 bytes_per_second = 0;  // limits; 0: none
   u64 requests_per_second = 0;
   bool packed_rings = false;  // virtio: offer them

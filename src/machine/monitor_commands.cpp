@@ -61,7 +61,7 @@ std::string registers(Machine& machine) {
 
 std::string drives(Machine& machine) {
   std::string out;
-  for (const std::string& drive : machine.describe_drives()) out += drive + "\n";
+  for (const std::string& drive : machine.drive_lines()) out += drive + "\n";
   return out.empty() ? "no disks\n" : out;
 }
 
@@ -100,6 +100,25 @@ Answer load(Machine& machine, Words words) {
   return std::string();
 }
 
+// eject [-f] DRIVE.
+Answer eject(Machine& machine, Words words) {
+  const bool force = !words.empty() && words[0] == "-f";
+  if (force) words = words.subspan(1);
+  if (words.size() != 1) return fail("eject takes the name of a drive: see info block");
+  EMU_TRY(machine.change_medium(words[0], "", force));
+  return std::string();
+}
+
+// change [-f] DRIVE FILE.
+Answer change(Machine& machine, Words words) {
+  const bool force = !words.empty() && words[0] == "-f";
+  if (force) words = words.subspan(1);
+  if (words.size() != 2)
+    return fail("change takes the name of a drive (see info block) and a file");
+  EMU_TRY(machine.change_medium(words[0], words[1], force));
+  return std::string();
+}
+
 }  // namespace
 
 std::vector<ControlCommand> machine_commands(Machine& machine) {
@@ -122,6 +141,10 @@ std::vector<ControlCommand> machine_commands(Machine& machine) {
        [m](Words words) { return save(*m, words); }},
       {"suspend", "FILE", "Write the machine's state to a file and quit",
        [m](Words words) { return suspend(*m, words); }},
+      {"eject", "[-f] DRIVE", "Take the disc or floppy out of a drive; -f: even if it is locked",
+       [m](Words words) { return eject(*m, words); }},
+      {"change", "[-f] DRIVE FILE", "Put another disc or floppy into a drive",
+       [m](Words words) { return change(*m, words); }},
       {"load", "FILE", "Go on from a saved state", [m](Words words) { return load(*m, words); }},
       {"quit", "", "End at once; disks are flushed", simple(&Machine::request_quit)},
   };

@@ -31,6 +31,8 @@ namespace emu {
 
 class AcpiPm;
 class AhciController;
+class AtapiCdrom;
+class FloppyController;
 class I8237Pair;
 class I8254;
 class InputChoice;
@@ -90,6 +92,9 @@ class Pc final : private IrqSink {
   [[nodiscard]] MemoryMap& map() { return *map_; }
   [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }
   [[nodiscard]] Mc146818& rtc() { return *rtc_; }
+  // The CD-ROM drive at an IDE place, and the floppy controller; null: there is none.
+  [[nodiscard]] AtapiCdrom* cdrom(std::size_t place) { return cdroms_[place]; }
+  [[nodiscard]] FloppyController* floppy() { return floppy_; }
   [[nodiscard]] DisplaySource* display() { return display_; }
   [[nodiscard]] KeyboardSink* keyboard() { return keyboard_; }
   [[nodiscard]] MouseSink* mouse() { return mouse_; }
@@ -150,8 +155,10 @@ class Pc final : private IrqSink {
   Piix3Isa* isa_bridge_ = nullptr;
   std::vector<BootDevice> boot_devices_;
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
-  AhciController* ahci_ = nullptr;               // the one with free ports
-  unsigned ahci_port_ = 0;                       // its next free one
+  std::array<AtapiCdrom*, kMaxIdeDrives> cdroms_{};
+  FloppyController* floppy_ = nullptr;
+  AhciController* ahci_ = nullptr;  // the one with free ports
+  unsigned ahci_port_ = 0;          // its next free one
   VgaPci* vga_ = nullptr;
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;

@@ -39,7 +39,7 @@ void Pc::add_disks() {
     const std::string path = fmt::format("/pci@i0cf8/ide@1,1/drive@{}/disk@{}", i / 2, i % 2);
     if (drive.kind == IdePlace::kCdrom) {
       boot_devices_.push_back({'d', path});
-      ide.attach_cdrom(i / 2, i % 2, drive.backend);
+      cdroms_[i] = &ide.attach_cdrom(i / 2, i % 2, drive.backend);
     } else if (drive.kind == IdePlace::kDisk) {
       boot_devices_.push_back({'c', path});
       DriveIdentity identity;
@@ -54,6 +54,7 @@ void Pc::add_floppies() {
   if (std::ranges::all_of(host_.floppies, [](const BlockBackend* f) { return f == nullptr; }))
     return;
   auto& floppy = own(std::make_unique<FloppyController>(FloppyController::Wires{irq(6), *dma_, 2}));
+  floppy_ = &floppy;
   map_->add_port("floppy", 0x3f0, FloppyController::kPortBytes, floppy.ports(), kBytes);
   map_->add_port("floppy.change", 0x3f7, FloppyController::kChangePortBytes, floppy.change_port(),
                  kBytes);

@@ -64,6 +64,24 @@ TEST(CommandLine, QemuNamesAndLongNamesMeanTheSame) {
   EXPECT_EQ(qemu.serial.kind, SerialKind::kStdio);
 }
 
+// What tutorials for QEMU write.
+TEST(CommandLine, ADriveAndItsDeviceAreOneDisk) {
+  const MachineConfig c = parsed(
+      {"-drive", "file=a,if=none,id=x", "-device", "virtio-blk-pci,drive=x,serial=S,num-queues=2",
+       "-drive", "id=y,if=none,format=raw,file=b", "-device", "nvme,drive=y,serial=T", "-drive",
+       "file=c,if=none,id=z", "-device", "ahci,id=ahci", "-device", "ide-hd,drive=z,bus=ahci.0",
+       "-drive", "file=d,if=none,id=w,media=cdrom", "-device", "ide-cd,drive=w,bus=ide.1,unit=1"});
+  const MachineConfig own = parsed({"--drive", "file=a,if=virtio,serial=S,queues=2", "--drive",
+                                    "file=b,if=nvme,serial=T,format=raw", "--drive",
+                                    "file=c,if=ahci", "--drive", "file=d,media=cdrom,index=3"});
+  EXPECT_EQ(c, own);
+  EXPECT_NE(error_of({"-device", "virtio-blk-pci,drive=q"}).find("no --drive with id=q"),
+            std::string::npos);
+  EXPECT_NE(error_of({"-drive", "file=a,if=none,id=x", "-device", "nvme,drive=x,colour=red"})
+                .find("no property colour"),
+            std::string::npos);
+}
+
 TEST(CommandLine, AnImageMayFollowAnyOption) {
   const MachineConfig c =
       parsed({"-drive", "file=a.img,format=raw,if=ide", "-m512", "b.qcow2", "-q"});

@@ -92,6 +92,11 @@ Result<void> Qcow2Image::write_compressed(u64 offset, std::span<const u8> cluste
     return Error{ENOTSUP, fmt::format("{} keeps its data in another file, which cannot hold "
                                       "compressed data",
                                       file_->path())};
+  if (crypt_ != nullptr)
+    return Error{
+        ENOTSUP,
+        fmt::format("{} is encrypted, and compressed data would not be; convert without -c",
+                    file_->path())};
   const u64 cluster_bytes = header_.cluster_bytes();
   EMU_CHECK(in_cluster(offset) == 0 && cluster.size() <= cluster_bytes);
   std::vector<u8> whole;

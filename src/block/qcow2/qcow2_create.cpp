@@ -2,10 +2,12 @@
 // Making a new qcow2 image: header, refcounts for itself, and an empty L1 table.
 #include "block/qcow2/qcow2_create.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
 #include "base/bits.h"
+#include "block/crypt/luks.h"
 
 namespace emu::qcow2 {
 namespace {
@@ -80,22 +82,29 @@ Header make_header(const CreateOptions& o) {
   text(kExtensionBackingFormat, o.backing_format);
   text(kExtensionDataFile, o.data_file);
   if (o.version >= 3) h.extensions.push_back({kExtensionFeatureNames, feature_names()});
+  if (!o.luks_passphrase.empty()) {
+    h.crypt_method = kCryptLuks;
+    h.luks_bytes = crypt::luks_header_bytes();
+    h.extensions.push_back({kExtensionLuksHeader, std::vector<u8>(16)});
+  }
   h.backing_file = o.backing_file;
   return h;
 }
 
-// Header, refcount table, refcount blocks, L1 table: one after the other.
+// Header, refcount table, refcount blocks, L1 table, LUKS header: one after the other.
 struct Layout {
   u64 table = 1;
   u64 blocks = 1;
   u64 l1 = 1;
-  [[nodiscard]] u64 total() const { return 1 + table + blocks + l1; }
+  u64 luks = 0;
+  [[nodiscard]] u64 total() const { return 1 + table + blocks + l1 + luks; }
 };
 
 Layout lay_out(const Header& h) {
   Layout layout;
   const u64 per_block = (h.cluster_bytes() * 8) >> h.refcount_order;
   layout.l1 = std::max<u64>(h.clusters_for(u64{h.l1_entries} * kEntryBytes), 1);
+  layout.luks = h.clusters_for(h.luks_bytes);
   for (;;) {
     const u64 blocks = divide_up(layout.total(), per_block);
     const u64 table = divide_up(blocks * kEntryBytes, h.cluster_bytes());
@@ -140,6 +149,13 @@ Result<void> create(ByteFile& file, const CreateOptions& o) {
   EMU_TRY(file.write_flat(h.refcount_table_offset, table));
   EMU_TRY(file.write_flat((1 + layout.table) << bits, blocks));
   EMU_TRY(file.grow(layout.total() << bits));  // the L1 table: zeros
+  if (!o.luks_passphrase.empty()) {
+    h.luks_offset = (layout.total() - layout.luks) << bits;
+    const auto luks = std::ranges::find(h.extensions, kExtensionLuksHeader, &Extension::type);
+    store_be<u64>(luks->data.data(), h.luks_offset);
+    store_be<u64>(luks->data.data() + 8, h.luks_bytes);
+    EMU_TRY(crypt::format_luks(file, h.luks_offset, {o.luks_passphrase, o.luks_iteration_ms}));
+  }
   return write_header(file, h);
 }
 

@@ -19,6 +19,8 @@ struct CreateOptions {
   bool extended_l2 = false;
   std::string data_file;  // name to be recorded; the file itself is the caller's business
   bool data_file_raw = false;
+  std::string luks_passphrase;  // empty: no encryption
+  u64 luks_iteration_ms = 2000;
   std::string backing_file;
   std::string backing_format;
 };

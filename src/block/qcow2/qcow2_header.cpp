@@ -142,10 +142,6 @@ class HeaderReader {
   }
 
   Result<void> check_features() {
-    if (h_.crypt_method != 0) {
-      return unsupported(h_.crypt_method == 1 ? "AES encryption" : "LUKS encryption",
-                         "decrypt it with qemu-img convert --object secret,...");
-    }
     if (h_.extended_l2() && h_.cluster_bits < kMinExtendedClusterBits)
       return damaged("extended L2 entries with clusters of {} bytes", h_.cluster_bytes());
     for (unsigned n = 0; n < 64; ++n) {
@@ -197,6 +193,11 @@ class HeaderReader {
     const u64 table_bytes = u64{h_.refcount_table_clusters} << h_.cluster_bits;
     if (table_bytes == 0 || table_bytes > std::max(kMaxRefcountTableBytes, h_.cluster_bytes()))
       return damaged("refcount table of {} clusters", h_.refcount_table_clusters);
+    if (h_.crypt_method == kCryptLuks) {
+      if (h_.luks_bytes == 0 || h_.luks_bytes > kMaxLuksBytes)
+        return damaged("a LUKS header of {} bytes", h_.luks_bytes);
+      EMU_TRY(check_table("LUKS header", h_.luks_offset, h_.luks_bytes));
+    }
     return check_table("refcount table", h_.refcount_table_offset, table_bytes);
   }
 

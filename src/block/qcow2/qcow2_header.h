@@ -43,8 +43,8 @@ struct Header {
   u64 autoclear = 0;
   unsigned refcount_order = 4;
   u8 compression_type = kCompressionZlib;
-  u32 crypt_method = 0;  // 0 none, 1 AES-CBC, 2 LUKS
-  u64 luks_offset = 0;   // of the LUKS header
+  u32 crypt_method = kCryptNone;
+  u64 luks_offset = 0;  // of the LUKS header
   u64 luks_bytes = 0;
   u32 bitmaps = 0;  // how many
   u64 bitmap_directory_offset = 0;

@@ -3,11 +3,13 @@
 #include "block/qcow2/qcow2_image.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <mutex>
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "block/crypt/luks.h"
 #include "block/qcow2/qcow2_check.h"
 
 namespace emu::qcow2 {
@@ -20,11 +22,18 @@ constexpr u64 kEntriesAtOnce = 64;
 }  // namespace
 
 Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, std::unique_ptr<ByteFile> data,
-                       Header header, std::unique_ptr<DiskImage> backing)
+                       Header header, std::unique_ptr<DiskImage> backing,
+                       std::unique_ptr<crypt::SectorCipher> cipher)
     : file_(std::move(file)),
       data_(std::move(data)),
       header_(std::move(header)),
-      backing_(std::move(backing)) {}
+      backing_(std::move(backing)) {
+  if (header_.crypt_method == kCryptAes && cipher) {
+    old_aes_ = std::move(cipher);
+  } else if (header_.crypt_method != kCryptNone) {
+    crypt_ = std::make_unique<crypt::CryptFile>(stored_data(), 0, std::move(cipher));
+  }
+}
 
 Error Qcow2Image::damaged_text(const std::string& what) const {
   return Error{EIO, fmt::format("{} is damaged: {}; try: emu img check -r all {}", file_->path(),
@@ -33,7 +42,8 @@ Error Qcow2Image::damaged_text(const std::string& what) const {
 
 Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> file, Header header,
                                                      std::unique_ptr<DiskImage> backing,
-                                                     std::unique_ptr<ByteFile> data) {
+                                                     std::unique_ptr<ByteFile> data,
+                                                     std::unique_ptr<crypt::SectorCipher> cipher) {
   if (header.external_data() != (data != nullptr))
     return fail("{} keeps its data in another file, which is missing", file->path());
   auto truncated = is_truncated(*file, header);
@@ -45,6 +55,11 @@ Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> f
         file->path(), file->size_bytes());
   }
   const bool writable = !file->read_only();
+  if (writable && header.crypt_method == kCryptAes)
+    return fail(
+        "{} has the old AES encryption, which can only be read; convert it to LUKS: "
+        "emu img convert --key-file KEY -O qcow2 -o encrypt.format=luks {} COPY",
+        file->path(), file->path());
   if (writable && (header.incompatible & kIncompatibleCorrupt) != 0) {
     return fail(
         "{} is marked corrupt, so it can only be read; repair it: emu img check -r all "
@@ -59,8 +74,8 @@ Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> f
     if (!reread) return reread.error();
     header = std::move(*reread);
   }
-  std::unique_ptr<Qcow2Image> image(
-      new Qcow2Image(std::move(file), std::move(data), std::move(header), std::move(backing)));
+  std::unique_ptr<Qcow2Image> image(new Qcow2Image(
+      std::move(file), std::move(data), std::move(header), std::move(backing), std::move(cipher)));
   EMU_TRY(image->load());
   return image;
 }
@@ -81,6 +96,8 @@ Result<void> Qcow2Image::load() {
   for (const Snapshot& s : header_.snapshots)
     metadata_.add_range(s.l1_offset >> bits_per_cluster,
                         header_.clusters_for(u64{s.l1_entries} * kEntryBytes));
+  metadata_.add_range(header_.luks_offset >> bits_per_cluster,
+                      header_.clusters_for(header_.luks_bytes));
   metadata_.add_range(header_.bitmap_directory_offset >> bits_per_cluster,
                       header_.clusters_for(header_.bitmap_directory_bytes));
   if (!read_only()) {
@@ -217,6 +234,7 @@ Result<void> Qcow2Image::read(u64 offset, Pieces out) {
 }
 
 bool Qcow2Image::read_at_once(u64 offset, Pieces out) {
+  if (old_aes_) return false;
   const std::shared_lock lock(lock_, std::try_to_lock);
   if (!lock) return false;
   PieceCursor cursor(out);
@@ -242,6 +260,18 @@ bool Qcow2Image::read_at_once(u64 offset, Pieces out) {
   return true;
 }
 
+// Reads only: a write under way must keep its cluster from being freed and used for a table, which
+// the lock does and a transfer of the host's does not.
+std::optional<HostPlace> Qcow2Image::place(bool is_write, u64 offset, Pieces pieces) {
+  if (is_write || old_aes_) return std::nullopt;
+  const std::shared_lock lock(lock_, std::try_to_lock);
+  if (!lock) return std::nullopt;
+  const u64 length = total_bytes(pieces);
+  const auto extent = find(offset, length, Tables::kOnlyCached);
+  if (!extent || extent->kind != Kind::kData || extent->length_bytes != length) return std::nullopt;
+  return data_file().place(false, extent->host_offset, pieces);
+}
+
 Result<void> Qcow2Image::read_mapped(u64 offset, Pieces out) {
   PieceCursor cursor(out);
   for (u64 left = total_bytes(out); left != 0;) {
@@ -258,6 +288,7 @@ Result<void> Qcow2Image::read_mapped(u64 offset, Pieces out) {
 Result<void> Qcow2Image::read_extent(const Extent& extent, u64 offset, Pieces out) {
   switch (extent.kind) {
     case Kind::kData:
+      if (old_aes_) return read_old_aes(extent.host_offset, offset, out);
       return data_file().read(extent.host_offset, out);
     case Kind::kCompressed:
       return read_compressed(extent.entry.word, in_cluster(offset), out);
@@ -268,6 +299,28 @@ Result<void> Qcow2Image::read_extent(const Extent& extent, u64 offset, Pieces ou
       return read_backing(offset, out);
   }
   return {};
+}
+
+// Sectors are encrypted under their place on the disk, not in the file. A transfer that is not of
+// whole sectors is made of them.
+Result<void> Qcow2Image::read_old_aes(u64 host_offset, u64 offset, Pieces out) {
+  const u64 inside = offset % crypt::kSectorBytes;
+  std::vector<u8> bytes(align_up(inside + total_bytes(out), crypt::kSectorBytes));
+  EMU_TRY(stored_data().read_flat(host_offset - inside, bytes));
+  old_aes_->decrypt(offset / crypt::kSectorBytes, bytes);
+  copy_to_pieces(out, std::span<const u8>(bytes).subspan(inside, total_bytes(out)));
+  return {};
+}
+
+Result<std::unique_ptr<crypt::SectorCipher>> unlock(ByteFile& file, const Header& header,
+                                                    const std::string& passphrase) {
+  if (header.crypt_method == kCryptNone || passphrase.empty())
+    return std::unique_ptr<crypt::SectorCipher>();
+  if (header.crypt_method == kCryptLuks)
+    return crypt::unlock_luks(file, header.luks_offset, passphrase);
+  std::array<u8, 16> key{};
+  std::copy_n(passphrase.begin(), std::min(passphrase.size(), key.size()), key.begin());
+  return crypt::SectorCipher::create("aes", "cbc-plain64", key);
 }
 
 // A backing image shorter than this one reads as zero beyond its end.
@@ -315,7 +368,7 @@ Result<MapExtent> Qcow2Image::map(u64 offset, u64 max_bytes) {
   out.length_bytes = extent->length_bytes;
   switch (extent->kind) {
     case Kind::kData:
-      out.file_offset = extent->host_offset;
+      if (header_.crypt_method == kCryptNone) out.file_offset = extent->host_offset;
       return out;
     case Kind::kCompressed:
       out.compressed = true;
@@ -342,6 +395,7 @@ ImageInfo Qcow2Image::info() const {
   info.cluster_bytes = header_.cluster_bytes();
   info.backing_file = header_.backing_file;
   info.backing_format = header_.backing_format;
+  info.is_encrypted = header_.crypt_method != kCryptNone;
   info.is_dirty = (header_.incompatible & kIncompatibleDirty) != 0;
   for (const Snapshot& s : header_.snapshots) info.snapshots.push_back(s.about);
   const auto add = [&](const char* name, InfoValue value) {

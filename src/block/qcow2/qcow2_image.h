@@ -6,7 +6,8 @@
 // Crash order: data and refcounts are on stable storage before an L2 entry refers to them, L2
 // tables before the L1 table does, and a cluster is freed only after the last reference to it is
 // gone. A crash at any point leaks clusters at worst.
-// Not modelled: encryption; bitmaps are marked stale by the first change and not kept up to date.
+// Not modelled: writing images of the old AES kind; bitmaps are marked stale by the first change
+// and not kept up to date.
 #pragma once
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <optional>
 #include <shared_mutex>
 
+#include "block/crypt/crypt_file.h"
 #include "block/disk_image.h"
 #include "block/qcow2/decompress.h"
 #include "block/qcow2/qcow2_header.h"
@@ -29,7 +31,8 @@ class Qcow2Image final : public DiskImage {
   // marked corrupt that is to be written.
   [[nodiscard]] static Result<std::unique_ptr<Qcow2Image>> open(
       std::unique_ptr<ByteFile> file, Header header, std::unique_ptr<DiskImage> backing,
-      std::unique_ptr<ByteFile> data = nullptr);
+      std::unique_ptr<ByteFile> data = nullptr,
+      std::unique_ptr<crypt::SectorCipher> cipher = nullptr);
   // Brings all metadata to the file.
   ~Qcow2Image() override;
 
@@ -38,6 +41,7 @@ class Qcow2Image final : public DiskImage {
   [[nodiscard]] std::string describe() const override;
   Result<void> read(u64 offset, Pieces out) override;
   [[nodiscard]] bool read_at_once(u64 offset, Pieces out) override;
+  [[nodiscard]] std::optional<HostPlace> place(bool is_write, u64 offset, Pieces pieces) override;
   Result<void> write(u64 offset, Pieces in) override;
   Result<void> write_zeroes(u64 offset, u64 length_bytes) override;
   Result<void> discard(u64 offset, u64 length_bytes) override;
@@ -85,7 +89,7 @@ class Qcow2Image final : public DiskImage {
   enum class ZeroMode : u8 { kMustReadZero, kMayKeep };
 
   Qcow2Image(std::unique_ptr<ByteFile> file, std::unique_ptr<ByteFile> data, Header header,
-             std::unique_ptr<DiskImage> backing);
+             std::unique_ptr<DiskImage> backing, std::unique_ptr<crypt::SectorCipher> cipher);
   Result<void> load();
   Result<void> load_l1();
   [[nodiscard]] Error damaged_text(const std::string& what) const;
@@ -113,7 +117,9 @@ class Qcow2Image final : public DiskImage {
   [[nodiscard]] bool shows_backing(u64 offset) const {
     return backing_ != nullptr && offset < backing_->size_bytes();
   }
-  [[nodiscard]] ByteFile& data_file() const { return data_ ? *data_ : *file_; }
+  [[nodiscard]] ByteFile& stored_data() const { return data_ ? *data_ : *file_; }
+  [[nodiscard]] ByteFile& data_file() const { return crypt_ ? *crypt_ : stored_data(); }
+  Result<void> read_old_aes(u64 host_offset, u64 offset, Pieces out);
 
   // Change (exclusive lock).
   Result<void> prepare_to_write();
@@ -151,6 +157,8 @@ class Qcow2Image final : public DiskImage {
   std::unique_ptr<ByteFile> data_;  // null: data lies in file_
   Header header_;
   std::unique_ptr<DiskImage> backing_;
+  std::unique_ptr<crypt::CryptFile> crypt_;  // LUKS: the data as the guest sees it
+  std::unique_ptr<crypt::SectorCipher> old_aes_;
   UnpackedClusters unpacked_;
 
   std::shared_mutex lock_;  // guards what follows
@@ -165,6 +173,12 @@ class Qcow2Image final : public DiskImage {
   std::atomic<bool> prepared_{false};
   std::atomic<bool> is_corrupt_{false};
 };
+
+// The cipher of an encrypted image; null without encryption, or without a passphrase. Errors: the
+// passphrase is wrong; the LUKS header is damaged or has what is not supported.
+[[nodiscard]] Result<std::unique_ptr<crypt::SectorCipher>> unlock(ByteFile& file,
+                                                                  const Header& header,
+                                                                  const std::string& passphrase);
 
 // Changes to the snapshot table of an image that nobody uses meanwhile; the header in the file is
 // switched over when everything it leads to is on stable storage.

@@ -50,6 +50,11 @@ inline constexpr u32 kExtensionBitmaps = 0x23852875;
 inline constexpr u32 kExtensionLuksHeader = 0x0537be77;
 inline constexpr u32 kExtensionDataFile = 0x44415441;
 
+inline constexpr u32 kCryptNone = 0;
+inline constexpr u32 kCryptAes = 1;   // AES-128-CBC, the passphrase is the key; by guest sector
+inline constexpr u32 kCryptLuks = 2;  // by sector of the file
+inline constexpr u64 kMaxLuksBytes = 64 * kMiB;
+
 inline constexpr u64 kEntryBytes = 8;             // L1, L2, refcount table
 inline constexpr u64 kExtendedL2EntryBytes = 16;  // the second half is a bitmap
 inline constexpr unsigned kSubclusters = 32;      // in a cluster, with extended L2 entries

@@ -206,7 +206,7 @@ Result<void> Qcow2Image::write_filled(u64 target, u64 offset, u64 from, u64 to, 
   if (from == inside && to == inside + length) return data_file().write(target + inside, in);
   if (data_ != nullptr) to = std::min(to, size_bytes() - start);
   // Beyond the end of the file the host supplies zeros.
-  if (target >= data_file().size_bytes() && data_ == nullptr) {
+  if (target >= data_file().size_bytes() && data_ == nullptr && crypt_ == nullptr) {
     auto zero = reads_zero(start + from, to - from);
     if (!zero) return zero.error();
     if (*zero) {

@@ -105,6 +105,7 @@ Result<BlockTableImage::Place> VhdxImage::find(u64 offset) {
 Result<u64> VhdxImage::allocate(u64) {
   EMU_TRY(note_change());
   const u64 at = end_;
+  EMU_TRY(file_->grow(at + block_bytes_));  // no block may reach over the file's end
   EMU_TRY(file_->write_zeroes(at, block_bytes_));
   end_ = at + block_bytes_;
   return at;

@@ -65,6 +65,11 @@ std::string Arguments::value(std::string_view key, std::string_view otherwise) c
   return it == values_.end() ? std::string(otherwise) : it->second.back();
 }
 
+std::vector<std::string> Arguments::all(std::string_view key) const {
+  const auto it = values_.find(key);
+  return it == values_.end() ? std::vector<std::string>() : it->second;
+}
+
 bool Arguments::json() const {
   return has("json") || value("output") == "json";
 }

@@ -29,6 +29,8 @@ class Arguments {
   [[nodiscard]] bool has(std::string_view key) const { return values_.contains(key); }
   // The last value given, or `otherwise`.
   [[nodiscard]] std::string value(std::string_view key, std::string_view otherwise = "") const;
+  // Every value given.
+  [[nodiscard]] std::vector<std::string> all(std::string_view key) const;
   [[nodiscard]] const std::vector<std::string>& files() const { return files_; }
   // Whether JSON was asked for: --json, or --output=json.
   [[nodiscard]] bool json() const;

@@ -8,22 +8,29 @@
 #include "cli/img/arguments.h"
 #include "cli/img/commands.h"
 #include "cli/img/copy.h"
+#include "cli/img/keys.h"
 
 namespace emu::cli::img {
 namespace {
 
 constexpr Option kOptions[] = {
-    {'f', "", true, "format"},      {'F', "", true, "format2"},
-    {'s', "", false, "strict"},     {'p', "", false, "progress"},
-    {'q', "quiet", false, "quiet"}, {'U', "force-share", false, "share"},
-    {0, "output", true, "output"},  {0, "json", false, "json"},
+    {'f', "", true, "format"},
+    {'F', "", true, "format2"},
+    {'s', "", false, "strict"},
+    {'p', "", false, "progress"},
+    {'q', "quiet", false, "quiet"},
+    {'U', "force-share", false, "share"},
+    {0, "output", true, "output"},
+    {0, "json", false, "json"},
+    kKeyFile,
+    kObject,
+    kImageOpts,
 };
 
 Result<std::unique_ptr<DiskImage>> open(const Arguments& a, std::size_t which) {
-  auto format = a.format(which == 0 ? "format" : "format2");
-  if (!format) return format.error();
-  return open_image(
-      {.path = a.files()[which], .format = *format, .read_only = true, .lock = !a.has("share")});
+  auto options = source_options(a, a.files()[which], which == 0 ? "format" : "format2");
+  if (!options) return options.error();
+  return open_image(*options);
 }
 
 struct Outcome {

@@ -12,6 +12,7 @@
 #include "cli/img/arguments.h"
 #include "cli/img/commands.h"
 #include "cli/img/copy.h"
+#include "cli/img/keys.h"
 
 namespace emu::cli::img {
 namespace {
@@ -36,6 +37,9 @@ constexpr Option kOptions[] = {
     {0, "json", false, "json"},
     {'t', "", true, "cache"},
     {'T', "", true, "source-cache"},
+    kKeyFile,
+    kObject,
+    kImageOpts,
 };
 
 // -l NAME, or qemu-img's -l snapshot.id=ID and -l snapshot.name=NAME.
@@ -50,15 +54,12 @@ struct Sources {
 };
 
 Result<Sources> open_sources(const Arguments& a) {
-  auto format = a.format("format");
-  if (!format) return format.error();
   Sources sources;
   for (std::size_t i = 0; i + 1 < a.files().size(); ++i) {
-    auto image = open_image({.path = a.files()[i],
-                             .format = *format,
-                             .read_only = true,
-                             .lock = !a.has("share"),
-                             .snapshot = snapshot_tag(a)});
+    auto options = source_options(a, a.files()[i], "format");
+    if (!options) return options.error();
+    options->snapshot = snapshot_tag(a);
+    auto image = open_image(*options);
     if (!image) return image.error();
     sources.total_bytes += (*image)->size_bytes();
     sources.images.push_back(std::move(*image));
@@ -83,6 +84,7 @@ Result<CreateRequest> target_request(const Arguments& a, u64 size_bytes) {
     if (option.first == "backing_fmt") request.backing_format = option.second;
     return option.first == "backing_file" || option.first == "backing_fmt";
   });
+  EMU_TRY(take_secret(a, request));
   if (!request.backing_file.empty() && request.backing_format.empty())
     return fail("name the format of the backing file with -F (raw, qcow2, ...)");
   return request;
@@ -119,7 +121,12 @@ Result<int> convert(Words words) {
   if (!sparse) return sparse.error();
   if (*sparse % 512 != 0) return fail("-S takes a multiple of 512");
   if (!a.has("no-create")) EMU_TRY(create_image(*request));
-  auto target = open_image({.path = request->path, .format = request->format});
+  // As qemu-img: a copy that a crash of the host cut short is made again.
+  const bool is_unsafe = a.value("cache", "unsafe") == "unsafe";
+  auto target = open_image({.path = request->path,
+                            .format = request->format,
+                            .never_flush = is_unsafe,
+                            .passphrase = request->passphrase});
   if (!target) return target.error();
   if ((*target)->size_bytes() < sources->total_bytes)
     return fail("{} has {}, and {} are needed", request->path, size_text((*target)->size_bytes()),
@@ -129,7 +136,9 @@ Result<int> convert(Words words) {
   if (about.cluster_bytes != 0) options.cluster_bytes = about.cluster_bytes;
   const bool compressed = a.has("compressed") || about.is_packed;
   options.sparse_bytes = *sparse;
-  options.target_is_zero = (!a.has("no-create") && request->backing_file.empty()) || a.has("zero");
+  const bool is_new = !a.has("no-create") && request->backing_file.empty();
+  options.target_is_zero =
+      (is_new && request->format != DiskFormat::kLuks) || a.has("zero");  // luks: noise
   options.threads = thread_count(a);
   options.skip_backing = !request->backing_file.empty();
   Progress progress(a.has("progress") && !a.has("quiet"), sources->total_bytes);

@@ -9,14 +9,22 @@
 #include "block/disk_image.h"
 #include "cli/img/arguments.h"
 #include "cli/img/commands.h"
+#include "cli/img/keys.h"
 
 namespace emu::cli::img {
 namespace {
 
 constexpr Option kOptions[] = {
-    {'f', "", true, "format"},     {'b', "", true, "backing"}, {'F', "", true, "backing-format"},
-    {'o', "", true, "options"},    {'u', "", false, "unsafe"}, {'q', "quiet", false, "quiet"},
-    {0, "output", true, "output"}, {0, "json", false, "json"},
+    {'f', "", true, "format"},
+    {'b', "", true, "backing"},
+    {'F', "", true, "backing-format"},
+    {'o', "", true, "options"},
+    {'u', "", false, "unsafe"},
+    {'q', "quiet", false, "quiet"},
+    {0, "output", true, "output"},
+    {0, "json", false, "json"},
+    kKeyFile,
+    kObject,
 };
 
 // qemu-img also takes size and backing file as options.
@@ -59,6 +67,7 @@ Result<int> create(Words words) {
     if (!bytes) return bytes.error();
     request.size_bytes = *bytes;
   }
+  EMU_TRY(take_secret(a, request));
   EMU_TRY(create_image(request));
   if (a.json()) {
     const nlohmann::ordered_json j = {{"filename", request.path},

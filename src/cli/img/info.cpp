@@ -10,6 +10,7 @@
 #include "block/open_disk.h"
 #include "cli/img/arguments.h"
 #include "cli/img/commands.h"
+#include "cli/img/keys.h"
 #include "cli/img/snapshot_list.h"
 
 namespace emu::cli::img {
@@ -23,6 +24,9 @@ constexpr Option kOptions[] = {
     {'U', "force-share", false, "share"},
     {0, "output", true, "output"},
     {0, "json", false, "json"},
+    kKeyFile,
+    kObject,
+    kImageOpts,
 };
 
 Json to_json(const InfoValue& value) {
@@ -86,13 +90,14 @@ Result<int> info(Words words) {
   auto a = Arguments::parse(words, kOptions);
   if (!a) return a.error();
   if (a->files().size() != 1) return fail("name one image");
-  auto format = a->format("format");
-  if (!format) return format.error();
-  std::string path = a->files()[0];
+  auto first_options = source_options(*a, a->files()[0], "format");
+  if (!first_options) return first_options.error();
+  std::string path = first_options->path;
+  DiskFormat format = first_options->format;
   Json chain = Json::array();
   for (bool first = true;; first = false) {
     auto image = open_image({.path = path,
-                             .format = *format,
+                             .format = format,
                              .read_only = true,
                              .lock = !a->has("share"),
                              .with_backing = false});
@@ -109,7 +114,7 @@ Result<int> info(Words words) {
     auto next = about.backing_format.empty() ? Result<DiskFormat>(DiskFormat::kAuto)
                                              : parse_format_name(about.backing_format);
     if (!next) return next.error();
-    *format = *next;
+    format = *next;
   }
   if (a->json()) fmt::print("{}\n", (a->has("chain") ? chain : chain[0]).dump(4));
   return 0;

@@ -7,6 +7,7 @@
 #include "block/open_disk.h"
 #include "cli/img/arguments.h"
 #include "cli/img/commands.h"
+#include "cli/img/keys.h"
 
 namespace emu::cli::img {
 namespace {
@@ -16,6 +17,9 @@ constexpr Option kOptions[] = {
     {'U', "force-share", false, "share"},
     {0, "output", true, "output"},
     {0, "json", false, "json"},
+    kKeyFile,
+    kObject,
+    kImageOpts,
 };
 
 struct Stretch {
@@ -64,10 +68,9 @@ Result<int> map(Words words) {
   auto a = Arguments::parse(words, kOptions);
   if (!a) return a.error();
   if (a->files().size() != 1) return fail("name one image");
-  auto format = a->format("format");
-  if (!format) return format.error();
-  auto image = open_image(
-      {.path = a->files()[0], .format = *format, .read_only = true, .lock = !a->has("share")});
+  auto options = source_options(*a, a->files()[0], "format");
+  if (!options) return options.error();
+  auto image = open_image(*options);
   if (!image) return image.error();
   if (!a->json()) fmt::print("{:<16} {:<16} {:<16} {}\n", "Offset", "Length", "Mapped to", "File");
   auto list = nlohmann::ordered_json::array();
