@@ -147,6 +147,10 @@ Result<void> interpret_network(NetworkWords& words, MachineConfig& config) {
       config.nics[i].network.values.emplace_back("capture", std::move(path));
     }
   }
+  const bool indexed =
+      std::ranges::any_of(config.nics, [](const NicConfig& nic) { return nic.boot_index >= 0; });
+  if (indexed && config.boot_order.find('n') == std::string::npos)
+    config.boot_order.insert(0, 1, 'n');
   return check_nics(config.nics);
 }
 

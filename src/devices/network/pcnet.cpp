@@ -200,8 +200,9 @@ void Pcnet::write_csr(unsigned index, u16 value) {
 void Pcnet::write_csr0(u16 value) {
   if ((value & kStop) != 0) return stop();
   csr_[0] = static_cast<u16>((csr_[0] & ~(value & kCauses) & ~kEnable) | (value & kEnable));
-  if ((value & kInit) != 0) initialize();
-  if ((value & kStart) != 0) {
+  // Both act when they become set: drivers write back what they read.
+  if ((value & kInit & ~csr_[0]) != 0) initialize();
+  if ((value & kStart & ~csr_[0]) != 0) {
     csr_[0] = static_cast<u16>((csr_[0] & ~kStop) | kStart);
     if ((csr_[kMode] & kNoTransmitter) == 0) csr_[0] |= kTxOn;
     if ((csr_[kMode] & kNoReceiver) == 0) csr_[0] |= kRxOn;

@@ -23,6 +23,7 @@ constexpr u32 kVersion8139c = 0x74000000;
 // 9346CR in programming mode: the EEPROM's wires.
 constexpr u8 kEeModeMask = 0xc0, kEeProgram = 0x80, kEeSelect = 8, kEeClock = 4, kEeIn = 2,
              kEeOut = 1;
+constexpr u32 kReservedFrom = 0x80;
 constexpr std::size_t kMaxFrame = 1792;
 constexpr u32 kCaprBehind = 16;  // CAPR is this much behind the read position
 
@@ -180,9 +181,10 @@ void Rtl8139::write_byte(u32 offset, u8 value) {
     default:
       break;
   }
-  const bool read_only = (offset & ~1u) == kCbr || offset == kMsr || (offset & ~1u) == kBmsr ||
-                         (offset & ~1u) == kTsad || offset == kTcr + 2;
-  if (!read_only && offset < kWindowBytes) bytes_[offset] = value;
+  // Nothing is behind 7Fh: drivers tell a C+ by what they can write there.
+  const bool read_only = offset >= kReservedFrom || (offset & ~1u) == kCbr || offset == kMsr ||
+                         (offset & ~1u) == kBmsr || (offset & ~1u) == kTsad || offset == kTcr + 2;
+  if (!read_only) bytes_[offset] = value;
 }
 
 void Rtl8139::transmit(unsigned slot) {

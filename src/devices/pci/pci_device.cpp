@@ -117,7 +117,8 @@ void PciDevice::add_rom_bar(Region& region) {
 
 void PciDevice::plug_rom(std::vector<u8> image) {
   EMU_CHECK(!option_rom_ && !image.empty());
-  option_rom_ = std::make_unique<OptionRom>(std::move(image));
+  option_rom_ = std::make_unique<OptionRom>(std::move(image), config_.get<u16>(kVendorId),
+                                            config_.get<u16>(kDeviceId));
   add_rom_bar(option_rom_->region());
 }
 

@@ -153,6 +153,15 @@ TEST(Pcnet, AddressFilter) {
   EXPECT_TRUE(taken(group));
 }
 
+TEST(Pcnet, WritingBackWhatWasReadOnlyAcknowledges) {
+  CardRig rig;
+  rig.start(4);
+  rig.net.arrive(test_frame(60));
+  rig.set_csr(0, rig.csr(0));
+  EXPECT_EQ(rig.csr(0) & 0x733u, 0x33u);
+  EXPECT_EQ(rig.csr(72), 3u) << "the ring goes on";
+}
+
 TEST(Pcnet, StopEndsEverything) {
   CardRig rig;
   rig.start(4);
