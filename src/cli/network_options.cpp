@@ -2,6 +2,7 @@
 #include "cli/network_options.h"
 
 #include <algorithm>
+#include <array>
 
 #include "cli/option_values.h"
 #include "machine/network.h"
@@ -17,6 +18,17 @@ Result<void> take_setting(const std::string& key, const std::string& value, NicC
     if (!number) return number.error();
     if (mtu) nic.mtu = static_cast<u16>(*number);
     if (!mtu) nic.queues = static_cast<unsigned>(*number);
+  } else if (key == "iobase" || key == "irq") {
+    const bool port = key == "iobase";
+    const auto number = parse_number("--nic " + key, value, port ? 0x200 : 3, port ? 0x3e0 : 15);
+    if (!number) return number.error();
+    if (port && *number % 32 != 0) return fail("--nic iobase: {} is no multiple of 32", value);
+    if (port) nic.port = static_cast<u16>(*number);
+    if (!port) nic.irq = static_cast<unsigned>(*number);
+  } else if (key == "bootindex") {
+    const auto number = parse_number("--nic " + key, value, 0, 1000);
+    if (!number) return number.error();
+    nic.boot_index = static_cast<int>(*number);
   } else if (key == "packed") {
     const auto on = parse_switch(key, value);
     if (!on) return on.error();
@@ -76,7 +88,8 @@ Result<bool> take_device(const std::string& text, std::vector<std::string>& netd
   nic.model = model;
   for (const auto& [key, value] : pieces) {
     if (key.empty() || key == "netdev" || key == "id" || key == "bus" || key == "addr") continue;
-    if (key != "mac" && key != "mtu" && key != "host_mtu" && key != "packed") {
+    constexpr std::array kKnown{"mac", "mtu", "host_mtu", "packed", "iobase", "irq", "bootindex"};
+    if (std::ranges::find(kKnown, key) == kKnown.end()) {
       return fail("--device {}: a network card has no property {}", model, key);
     }
     EMU_TRY(take_setting(key == "host_mtu" ? "mtu" : key, value, nic));
@@ -134,6 +147,10 @@ Result<void> interpret_network(NetworkWords& words, MachineConfig& config) {
       config.nics[i].network.values.emplace_back("capture", std::move(path));
     }
   }
+  const bool indexed =
+      std::ranges::any_of(config.nics, [](const NicConfig& nic) { return nic.boot_index >= 0; });
+  if (indexed && config.boot_order.find('n') == std::string::npos)
+    config.boot_order.insert(0, 1, 'n');
   return check_nics(config.nics);
 }
 
@@ -144,6 +161,9 @@ std::string nic_text(const NicConfig& nic) {
   if (nic.queues != 1) out += fmt::format(",queues={}", nic.queues);
   if (nic.mtu != 0) out += fmt::format(",mtu={}", nic.mtu);
   if (nic.packed_rings) out += ",packed=on";
+  if (nic.port != NicConfig{}.port) out += fmt::format(",iobase={:#x}", nic.port);
+  if (nic.irq != NicConfig{}.irq) out += fmt::format(",irq={}", nic.irq);
+  if (nic.boot_index >= 0) out += fmt::format(",bootindex={}", nic.boot_index);
   for (const auto& [key, value] : nic.network.values) {
     out += fmt::format(",{}={}", key, escape_commas(value));
   }

@@ -87,7 +87,8 @@ void add_disk_options(CLI::App& app, Options& c) {
 
 void add_boot_options(CLI::App& app, Options& c) {
   const std::string group = "Starting";
-  app.add_option("--boot", c.boot, "Order: letters of c (disk), d (CD-ROM); menu=on [cd]")
+  app.add_option("--boot", c.boot,
+                 "Order: letters of a (floppy), c (disk), d (CD-ROM), n (network); menu=on [cd]")
       ->type_name("ORDER")
       ->group(group);
   app.add_option("--kernel", c.kernel, "Linux (bzImage) or Multiboot kernel to start directly")

@@ -153,8 +153,9 @@ int run_program(std::span<const std::string> arguments) {
     return 0;
   }
   if (line->config.drives.empty() && line->config.linux_boot.kernel.empty() &&
-      line->config.firmware.empty()) {
-    print_error("nothing to start: name a disk image, --cdrom or --kernel; emu --help lists all");
+      line->config.firmware.empty() && line->config.boot_order.find('n') == std::string::npos) {
+    print_error(
+        "nothing to start: name a disk image, --cdrom, --kernel or --boot n; emu --help lists all");
     return kUsageError;
   }
   return run(line->config);

@@ -14,6 +14,7 @@
 #include "machine/boot/text_screen.h"
 #include "machine/engine_choice.h"
 #include "machine/monitor_commands.h"
+#include "machine/network_commands.h"
 #include "tcg/tcg_accelerator.h"
 
 namespace emu {
@@ -76,6 +77,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config,
   EMU_TRY(machine->make_engine());
   EMU_TRY(machine->reset_state());
   machine->commands_ = machine_commands(*machine);
+  std::ranges::move(network_commands(*machine), std::back_inserter(machine->commands_));
   return machine;
 }
 

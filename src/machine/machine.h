@@ -98,6 +98,7 @@ class Machine final : public MachineControl {
   void wait_paused();
 
   [[nodiscard]] Pc& pc() { return *pc_; }
+  [[nodiscard]] const std::vector<PcNic>& nics() const { return nics_; }
   [[nodiscard]] VmClock& clock() { return io_.clock(); }
 
  private:

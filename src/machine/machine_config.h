@@ -61,6 +61,9 @@ struct NicConfig {
   unsigned queues = 1;        // pairs; virtio-net only
   u16 mtu = 0;                // told to the driver; virtio-net only; 0: nothing is
   bool packed_rings = false;  // offered beside split ones; virtio-net only
+  u16 port = 0x300;           // of ne2k_isa: a multiple of 32 up to 3E0h
+  unsigned irq = 5;           // of ne2k_isa: 3..15
+  int boot_index = -1;        // among the cards, to start from the network; -1: after all others
   NetOptions network;
 
   bool operator==(const NicConfig&) const = default;

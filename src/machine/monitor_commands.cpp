@@ -4,6 +4,7 @@
 #include <array>
 
 #include "machine/machine.h"
+#include "machine/network_commands.h"
 #include "machine/snapshot_file.h"
 
 namespace emu {
@@ -70,8 +71,9 @@ Answer info(Machine& machine, Words words) {
   if (topic == "status") return status(machine);
   if (topic == "registers") return registers(machine);
   if (topic == "block") return drives(machine);
+  if (topic == "network") return describe_networks(machine);
   if (topic == "jit") return machine.engine_counters();
-  return fail("info takes one of: status, registers, block, jit");
+  return fail("info takes one of: status, registers, block, network, jit");
 }
 
 Answer save(Machine& machine, Words words) {
@@ -130,7 +132,7 @@ std::vector<ControlCommand> machine_commands(Machine& machine) {
     };
   };
   return {
-      {"info", "status|registers|block|jit", "Show something of the machine",
+      {"info", "status|registers|block|network|jit", "Show something of the machine",
        [m](Words words) { return info(*m, words); }},
       {"stop", "", "Pause the machine", simple(&Machine::pause)},
       {"cont", "", "Let a paused machine run on", simple(&Machine::resume)},

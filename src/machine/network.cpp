@@ -1,24 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/network.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
 
 #include "devices/network/e1000.h"
+#include "devices/network/ne2000.h"
+#include "devices/network/pcnet.h"
+#include "devices/network/rtl8139.h"
 #include "devices/network/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
+#include "machine/boot/bzimage.h"
 #include "net/open_net.h"
 
 namespace emu {
 namespace {
 
+using Maker = BuiltNic (*)(const PcNic&, std::string, const NicSlot&);
+
+u8 free_place(const NicSlot& slot) {
+  return pci::devfn(slot.bus.free_device(), 0);
+}
+
+template <class Card>
+BuiltNic built(std::unique_ptr<Card> card, NetCard& face, const PcNic& nic) {
+  if (!nic.rom.empty()) card->plug_rom(nic.rom);
+  const int devfn = card->devfn();
+  return {std::move(card), &face, devfn};
+}
+
+BuiltNic make_e1000(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card = std::make_unique<E1000>(slot.bus, free_place(slot), std::move(name), nic.mac,
+                                      *nic.backend, slot.clock);
+  NetCard& face = *card;
+  return built(std::move(card), face, nic);
+}
+
+BuiltNic make_rtl8139(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card =
+      std::make_unique<Rtl8139>(slot.bus, free_place(slot), std::move(name), nic.mac, *nic.backend);
+  NetCard& face = *card;
+  return built(std::move(card), face, nic);
+}
+
+BuiltNic make_pcnet(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card =
+      std::make_unique<Pcnet>(slot.bus, free_place(slot), std::move(name), nic.mac, *nic.backend);
+  NetCard& face = *card;
+  return built(std::move(card), face, nic);
+}
+
+BuiltNic make_ne2k_pci(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card = std::make_unique<Ne2000Pci>(slot.bus, free_place(slot), std::move(name), nic.mac,
+                                          *nic.backend);
+  NetCard& face = card->chip();
+  return built(std::move(card), face, nic);
+}
+
+BuiltNic make_ne2k_isa(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card =
+      std::make_unique<Ne2000Isa>(std::move(name), nic.mac, *nic.backend, slot.irq(nic.irq));
+  slot.add_port(nic.port, Dp8390::kWindowBytes, card->chip(), Dp8390::kSizes);
+  NetCard& face = card->chip();
+  return {std::move(card), &face, -1};
+}
+
+BuiltNic make_virtio(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card = std::make_unique<VirtioNet>(slot.bus.wires().dma, *nic.backend,
+                                          VirtioNet::Options{nic.mac, nic.queues, nic.mtu});
+  card->offer_packed_rings(nic.packed_rings);
+  NetCard& face = *card;
+  return built(std::make_unique<VirtioPci>(slot.bus, free_place(slot), name, std::move(card)), face,
+               nic);
+}
+
 struct NicModel {
   std::string_view name;
   std::string_view aliases;  // between spaces
+  Maker make;
+  std::string_view rom;  // Debian's ipxe-qemu: pxe-NAME.rom; empty: it cannot boot
 };
-constexpr NicModel kModels[] = {
-    {"virtio-net", " virtio virtio-net-pci "}, {"e1000", " e1000-82540em "}, {"rtl8139", ""}};
+constexpr NicModel kModels[] = {{"virtio-net", " virtio virtio-net-pci ", make_virtio, "virtio"},
+                                {"e1000", " e1000-82540em ", make_e1000, "e1000"},
+                                {"rtl8139", "", make_rtl8139, "rtl8139"},
+                                {"pcnet", " pcnet-pci ", make_pcnet, "pcnet"},
+                                {"ne2k_pci", " ne2k-pci ne2000 ", make_ne2k_pci, "ne2k_pci"},
+                                {"ne2k_isa", " ne2k-isa ", make_ne2k_isa, ""}};
 
 Result<MacAddress> parse_mac(const std::string& text) {
   MacAddress out{};
@@ -41,9 +111,29 @@ Result<MacAddress> parse_mac(const std::string& text) {
   return out;
 }
 
-std::string format_mac(const MacAddress& mac) {
-  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3],
-                     mac[4], mac[5]);
+// Cards are silent at the start unless somebody asks: a network boot that finds nobody takes a
+// minute.
+bool starts_from_network(const MachineConfig& config) {
+  return config.boot_order.find('n') != std::string::npos;
+}
+
+constexpr std::string_view kRomFolder = "/usr/lib/ipxe/qemu/";
+constexpr u64 kMaxRomBytes = kMiB;
+
+Result<std::vector<u8>> find_rom(std::string_view model) {
+  const auto it = std::ranges::find(kModels, model, &NicModel::name);
+  if (it == std::end(kModels) || it->rom.empty()) return std::vector<u8>{};
+  const std::string path = fmt::format("{}pxe-{}.rom", kRomFolder, it->rom);
+  if (::access(path.c_str(), R_OK) != 0) {
+    return fail(
+        "starting from the network needs {}: apt-get install ipxe-qemu, or leave n out of "
+        "--boot",
+        path);
+  }
+  auto image = read_file(path, kMaxRomBytes);
+  if (image && image->empty())
+    return fail("{} is empty: apt-get install --reinstall ipxe-qemu", path);
+  return image;
 }
 
 // FNV-1a over what tells machines apart.
@@ -65,6 +155,11 @@ MacAddress made_mac(const MachineConfig& config, std::size_t index) {
 }
 
 }  // namespace
+
+std::string format_mac(const MacAddress& mac) {
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3],
+                     mac[4], mac[5]);
+}
 
 std::string nic_model_names() {
   std::string out;
@@ -94,6 +189,18 @@ Result<void> check_nics(const std::vector<NicConfig>& nics) {
     if (const auto done = check_net_options(nic.network); !done) {
       return fail("--nic {}: {}", nic.network.kind, done.error().message);
     }
+    for (const NicConfig& other : nics) {
+      if (&other >= &nic || find_nic_model(nic.model) != "ne2k_isa" ||
+          find_nic_model(other.model) != "ne2k_isa") {
+        continue;
+      }
+      if (other.port == nic.port || other.irq == nic.irq) {
+        return fail(
+            "--nic: two ne2k_isa cards share port {:#x} or interrupt {}; give each its own "
+            "with iobase= and irq=",
+            nic.port, nic.irq);
+      }
+    }
     if (nic.mac.empty()) continue;
     const auto mac = parse_mac(nic.mac);
     if (!mac) return fail("--nic: {}", mac.error().message);
@@ -119,6 +226,10 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
     built.queues = nic.queues;
     built.mtu = nic.mtu;
     built.packed_rings = nic.packed_rings;
+    built.port = nic.port;
+    built.irq = nic.irq;
+    built.boot_index = nic.boot_index;
+    built.network = nic.network.kind;
     built.model = nic.model.empty() ? kDefaultNicModel : find_nic_model(nic.model);
     if (!nic.mac.empty()) {
       built.mac = *parse_mac(nic.mac);
@@ -126,6 +237,11 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
       do {
         built.mac = made_mac(config, next++);
       } while (std::ranges::find(given, built.mac) != given.end());
+    }
+    if (starts_from_network(config)) {
+      auto rom = find_rom(built.model);
+      if (!rom) return rom.error();
+      built.rom = std::move(*rom);
     }
     auto backend = open_net(nic.network, machine_lock);
     if (!backend) return backend.error();
@@ -135,15 +251,12 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
   return out;
 }
 
-std::unique_ptr<Device> make_nic(const PcNic& nic, std::string name, PciBus& bus, Clock& clock) {
-  const u8 devfn = pci::devfn(bus.free_device(), 0);
-  if (nic.model == "e1000") {
-    return std::make_unique<E1000>(bus, devfn, std::move(name), nic.mac, *nic.backend, clock);
+BuiltNic make_nic(const PcNic& nic, std::string name, const NicSlot& slot) {
+  for (const NicModel& model : kModels) {
+    if (model.name == nic.model) return model.make(nic, std::move(name), slot);
   }
-  auto card = std::make_unique<VirtioNet>(bus.wires().dma, *nic.backend,
-                                          VirtioNet::Options{nic.mac, nic.queues, nic.mtu});
-  card->offer_packed_rings(nic.packed_rings);
-  return std::make_unique<VirtioPci>(bus, devfn, name, std::move(card));
+  EMU_CHECK(false && "a card of an unknown model");
+  return {};
 }
 
 }  // namespace emu

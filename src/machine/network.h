@@ -3,6 +3,7 @@
 // Source: IEEE 802, 8.1 (locally and universally administered addresses); QEMU uses 52:54:00.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,7 +25,28 @@ struct PcNic {
   unsigned queues = 1;
   u16 mtu = 0;
   bool packed_rings = false;
+  u16 port = 0x300;  // of an ISA card
+  unsigned irq = 5;
+  std::string network;  // for people: "user", "tap"
+  int boot_index = -1;  // lower ones first; -1: after all that have one
+  std::vector<u8> rom;  // to start from the network; may be empty
   std::shared_ptr<NetBackend> backend;
+};
+
+// Where a card is plugged in.
+struct NicSlot {
+  PciBus& bus;
+  Clock& clock;
+  // An ISA card's interrupt, and its window of ports.
+  std::function<IrqLine(unsigned irq)> irq;
+  std::function<void(u16 port, u16 bytes, IoHandler& handler, AccessSizes sizes)> add_port;
+};
+
+// A card in the machine. `device` is the card as a whole, `card` its link and counters.
+struct BuiltNic {
+  std::unique_ptr<Device> device;
+  NetCard* card = nullptr;
+  int devfn = -1;  // on the PCI bus; -1: elsewhere
 };
 
 // The fastest card, and the only one that kernels made for virtual machines (Debian's cloud kernel)
@@ -46,7 +68,9 @@ inline constexpr std::string_view kDefaultNicModel = "virtio-net";
                                                        std::mutex& machine_lock);
 
 // Builds a card on the bus's next free place.
-[[nodiscard]] std::unique_ptr<Device> make_nic(const PcNic& nic, std::string name, PciBus& bus,
-                                               Clock& clock);
+[[nodiscard]] BuiltNic make_nic(const PcNic& nic, std::string name, const NicSlot& slot);
+
+// For people: "52:54:00:12:34:56".
+[[nodiscard]] std::string format_mac(const MacAddress& mac);
 
 }  // namespace emu

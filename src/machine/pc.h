@@ -99,6 +99,8 @@ class Pc final : private IrqSink {
   [[nodiscard]] KeyboardSink* keyboard() { return keyboard_; }
   [[nodiscard]] MouseSink* mouse() { return mouse_; }
   [[nodiscard]] TabletSink* tablet() { return tablet_; }
+  // In the order of PcHost::nics.
+  [[nodiscard]] std::span<NetCard* const> net_cards() const { return net_cards_; }
 
  private:
   Pc(const PcHost& host, std::unique_ptr<MemoryMap> map);
@@ -154,6 +156,7 @@ class Pc final : private IrqSink {
   Mc146818* rtc_ = nullptr;
   Piix3Isa* isa_bridge_ = nullptr;
   std::vector<BootDevice> boot_devices_;
+  std::vector<NetCard*> net_cards_;
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
   std::array<AtapiCdrom*, kMaxIdeDrives> cdroms_{};
   FloppyController* floppy_ = nullptr;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kOutboundBytes = 16 * kMiB;
 constexpr std::size_t kInboundBytes = 16 * kMiB;
+constexpr int kRetryMs = 2;              // a full card is asked again
 constexpr unsigned kFramesPerLock = 64;  // then others may have the machine lock
 
 }  // namespace
@@ -111,15 +112,21 @@ bool HostNet::hand_over() {
   return true;
 }
 
+// Not every chip learns that the driver made room (some rings are only looked at when a frame
+// comes), so a full card is asked now and then.
 void HostNet::deliver() {
+  waits_for_card_ = false;
   while (!inbound_.empty()) {
     const std::lock_guard guard(machine_lock_);
+    if (card_full_ && std::chrono::steady_clock::now() >= retry_at_) card_full_ = false;
+    waits_for_card_ = running_ && card_full_;
     if (!running_ || card_full_) return;
     if (receiver_ == nullptr) return inbound_.clear();
     unsigned count = 0;
     for (; count < kFramesPerLock && !inbound_.empty(); ++count) {
       if (!hand_over()) {
         card_full_ = true;
+        retry_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(kRetryMs);
         break;
       }
       inbound_.pop();
@@ -134,6 +141,7 @@ void HostNet::loop() {
     descriptors.clear();
     int timeout_ms = -1;
     before_poll(descriptors, timeout_ms);
+    if (waits_for_card_) timeout_ms = timeout_ms < 0 ? kRetryMs : std::min(timeout_ms, kRetryMs);
     descriptors.push_back({wake_fd_.get(), POLLIN, 0});
     ::poll(descriptors.data(), descriptors.size(), timeout_ms);
     if ((descriptors.back().revents & POLLIN) != 0) {

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <span>
 #include <string>
@@ -74,6 +75,8 @@ class HostNet : public NetBackend {
   std::mutex queue_lock_;
   FrameQueue outbound_;
   // the thread's own
+  bool waits_for_card_ = false;
+  std::chrono::steady_clock::time_point retry_at_{};
   FrameQueue sending_;
   FrameQueue inbound_;
 };

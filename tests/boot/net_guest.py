@@ -82,6 +82,9 @@ CASES = {
     "user_virtio": user("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "user_virtio_packed": user("amd64", "virtio_net,virtio_pci", "virtio-net", ",packed=on,queues=2,mtu=9000"),
     "user_e1000": user("amd64", "e1000", "e1000"),
+    "user_rtl8139": user("amd64", "8139too", "rtl8139"),
+    "user_pcnet": user("amd64", "pcnet32", "pcnet"),
+    "user_ne2k_pci": user("amd64", "ne2k-pci", "ne2k_pci"),
     "user_restricted": {"kernel": "amd64", "modules": "e1000", "net": "user,model=e1000,restrict=on",
                         "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "forward": False},
 }

@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "base/vm_time.h"
 #include "devices/network/e1000.h"
+#include "devices/network/ne2000.h"
+#include "devices/network/pcnet.h"
+#include "devices/network/rtl8139.h"
 #include "devices/network/virtio_net.h"
 #include "devices/pci/pci_bus.h"
 #include "devices/virtio/virtio_pci.h"
@@ -27,20 +30,35 @@ class Rig {
  public:
   explicit Rig(u8 card) {
     memory_->add(*ram_region_, 0);
-    if (card % 2 == 0) {
+    bar_ = 0x10;
+    if (card % 5 == 0) {
       device_ = std::make_unique<E1000>(bus_, kDevfn, "e1000", kMac, net_, clock_);
+    } else if (card % 5 == 2) {
+      bar_ = 0x14;
+      device_ = std::make_unique<Rtl8139>(bus_, kDevfn, "rtl8139", kMac, net_);
+    } else if (card % 5 == 3) {
+      bar_ = 0x14;
+      device_ = std::make_unique<Pcnet>(bus_, kDevfn, "pcnet", kMac, net_);
+    } else if (card % 5 == 4) {
+      auto made = std::make_unique<Ne2000Pci>(bus_, kDevfn, "ne2000", kMac, net_);
+      registers_ = &made->chip();
+      device_ = std::move(made);
     } else {
+      bar_ = 0x20;
       auto made = std::make_unique<VirtioNet>(space_, net_, VirtioNet::Options{kMac, 2, 1500});
       made->offer_packed_rings(true);
       device_ = std::make_unique<VirtioPci>(bus_, kDevfn, "virtio", std::move(made));
     }
     device_->reset();
-    bus_.write_config(0, kDevfn, card % 2 == 0 ? 0x10 : 0x20, 4, kBar);
+    bus_.write_config(0, kDevfn, bar_, 4, kBar);
     bus_.write_config(0, kDevfn, 4, 2, 7);
   }
   void step(std::span<const u8> s) {
     const u64 at = u64{s[1]} << 8 | s[2];
     const u16 value = static_cast<u16>(s[3] | s[4] << 8);
+    if (s[0] % 8 <= 4 && s[0] % 8 != 3 && (registers_ != nullptr || bar_ == 0x14)) {
+      return small_window(s, value);
+    }
     switch (s[0] % 8) {
       case 0:
         return space_.store(kBar + at % 0x6000 / 4 * 4, 4, value);
@@ -60,6 +78,18 @@ class Rig {
   }
 
  private:
+  // The old cards' few registers: an access of each size.
+  void small_window(std::span<const u8> s, u16 value) {
+    const unsigned size = 1u << s[1] % 3;
+    const u64 at = s[2] / size * size;
+    if (registers_ != nullptr) {
+      const u64 port = at % Dp8390::kWindowBytes;
+      if (s[0] % 8 == 2) return static_cast<void>(registers_->read(port, size));
+      return registers_->write(port, size, value);
+    }
+    if (s[0] % 8 == 2) return static_cast<void>(space_.load(kBar + at, size));
+    space_.store(kBar + at, size, value);
+  }
   void frame(std::span<const u8> s, u16 length) {
     std::vector<u8> bytes(14 + length % 3000u, s[1]);
     std::copy_n(kMac.begin(), 6, bytes.begin());
@@ -93,6 +123,8 @@ class Rig {
   FakeClock clock_;
   MemoryNet net_;
   std::unique_ptr<PciDevice> device_;
+  u32 bar_ = 0;                     // of the registers
+  IoHandler* registers_ = nullptr;  // of a card whose registers are ports
 };
 
 }  // namespace

@@ -67,8 +67,8 @@ E1000::E1000(PciBus& pci, u8 devfn, std::string name, const MacAddress& mac, Net
       clock_(clock),
       memory_bar_(Region::mmio("e1000", kWindowBytes, registers_, AccessSizes{4, 4, false})),
       io_bar_(Region::mmio("e1000.io", 64, io_ports_, AccessSizes{4, 4, false})),
-      throttle_(clock.create_timer([this] { throttle_passed(); })),
-      eeprom_(make_eeprom(mac)) {
+      throttle_(clock.create_timer([this] { throttle_passed(); })) {
+  eeprom_.fill(make_eeprom(mac));
   add_bar(0, BarKind::kMemory32, *memory_bar_);
   add_bar(1, BarKind::kIo, *io_bar_);
   backend_.set_receiver(this);
@@ -97,12 +97,10 @@ void E1000::soft_reset() {
   reg(kPba) = 0x00100030;
   reg(kLedctl) = 0x00000602;
   for (unsigned i = 0; i < 3; ++i) {
-    reg(kRal + (i / 2) * 4) |= u32{eeprom_[i]} << (16 * (i % 2));
+    reg(kRal + (i / 2) * 4) |= u32{eeprom_.word(i)} << (16 * (i % 2));
   }
   reg(kRal + 4) |= u32{1} << 31;  // address valid
-  eecd_bits_ = eecd_out_bit_ = eecd_word_ = 0;
-  eecd_shift_ = 0;
-  eecd_reading_ = false;
+  eeprom_.reset();
   context_ = segment_context_ = {};
   frame_.clear();
   frame_started_ = frame_segmented_ = false;
@@ -145,9 +143,8 @@ void E1000::write_register(u64 at, unsigned, u64 wide) {
     case kEecd:
       return write_eecd(value);
     case kEerd:  // 5.3.1: done at once
-      reg(kEerd) =
-          (value & 0xff00) | kEerdDone |
-          ((value & kEerdStart) != 0 ? u32{eeprom_[(value >> 8) % kEepromWords]} << 16 : 0);
+      reg(kEerd) = (value & 0xff00) | kEerdDone |
+                   ((value & kEerdStart) != 0 ? u32{eeprom_.word(value >> 8)} << 16 : 0);
       return;
     case kMdic:
       return write_mdic(value);
@@ -194,43 +191,15 @@ void E1000::write_control(u32 value) {
   reg(kCtrl) = value & ~(kCtrlReset | kCtrlPhyReset);
 }
 
-// A Microwire EEPROM (5.3.1): start bit, two bits of operation (read is 10), six of address, then
-// sixteen bits out, the highest first; reading on goes to the next word.
 void E1000::write_eecd(u32 value) {
-  const u32 before = reg(kEecd);
   reg(kEecd) = value & (kEecdClock | kEecdSelect | kEecdIn | kEecdRequest);
-  if ((value & kEecdSelect) == 0) {
-    eecd_bits_ = 0;
-    eecd_shift_ = 0;
-    eecd_reading_ = false;
-    return;
-  }
-  const bool rises = (value & kEecdClock) != 0 && (before & kEecdClock) == 0;
-  if (!rises) return;
-  if (eecd_reading_) {
-    if (++eecd_out_bit_ > 16) {
-      eecd_out_bit_ = 1;
-      eecd_word_ = static_cast<u8>((eecd_word_ + 1) % kEepromWords);
-    }
-    return;
-  }
-  const bool in = (value & kEecdIn) != 0;
-  if (eecd_bits_ == 0 && !in) return;  // before the start bit
-  eecd_shift_ = static_cast<u16>(eecd_shift_ << 1 | (in ? 1 : 0));
-  if (++eecd_bits_ < 9) return;
-  eecd_reading_ = (eecd_shift_ >> 6 & 7) == 6;
-  eecd_word_ = eecd_shift_ & 0x3f;
-  eecd_out_bit_ = 0;
-  eecd_bits_ = 0;
+  eeprom_.set_wires((value & kEecdSelect) != 0, (value & kEecdClock) != 0, (value & kEecdIn) != 0);
 }
 
 u32 E1000::read_eecd() const {
   u32 value = reg(kEecd) | kEecdPresent;
   if ((value & kEecdRequest) != 0) value |= kEecdGrant;
-  // Bit 0 is the dummy zero ahead of the word.
-  const bool out = !eecd_reading_ || (eecd_out_bit_ != 0 &&
-                                      bit(eeprom_[eecd_word_ % kEepromWords], 16u - eecd_out_bit_));
-  return out ? value | kEecdOut : value;
+  return eeprom_.out() ? value | kEecdOut : value;
 }
 
 void E1000::write_mdic(u32 value) {
@@ -333,11 +302,7 @@ void E1000::transfer(StateIo& io) {
     io.field(1, "registers", registers_words_);
     io.field(2, "phy", phy_);
     io.field(3, "io_address", io_address_);
-    io.field(4, "eecd_shift", eecd_shift_);
-    io.field(5, "eecd_bits", eecd_bits_);
-    io.field(6, "eecd_out_bit", eecd_out_bit_);
-    io.field(7, "eecd_reading", eecd_reading_);
-    io.field(8, "eecd_word", eecd_word_);
+    eeprom_.transfer(io);
     io.field(9, "frame", frame_, kMaxFrameBytes);
     io.field(10, "frame_options", frame_options_);
     io.field(11, "frame_segmented", frame_segmented_);
@@ -359,8 +324,6 @@ void E1000::transfer(StateIo& io) {
     };
     context("context", context_);
     context("segment_context", segment_context_);
-    io.check(eecd_bits_ < 9 && eecd_out_bit_ <= 16 && eecd_word_ < kEepromWords,
-             "the EEPROM's shift register is out of range");
   });
 }
 

@@ -12,6 +12,7 @@
 #include "base/vm_time.h"
 #include "devices/io_window.h"
 #include "devices/network/e1000_spec.h"
+#include "devices/network/microwire_eeprom.h"
 #include "devices/network/net_card.h"
 #include "devices/pci/pci_device.h"
 
@@ -90,16 +91,11 @@ class E1000 final : public PciDevice, public NetCard, private NetReceiver {
   IoWindow<E1000> io_ports_{*this, &E1000::read_port, &E1000::write_port};
   std::unique_ptr<Region> memory_bar_, io_bar_;
   std::unique_ptr<Timer> throttle_;
-  std::array<u16, e1000::kEepromWords> eeprom_{};
+  MicrowireEeprom eeprom_;
   // state (saved)
   std::array<u32, e1000::kRegisterBytes / 4> registers_words_{};
   std::array<u16, 32> phy_{};
   u32 io_address_ = 0;
-  u16 eecd_shift_ = 0;
-  u8 eecd_bits_ = 0;     // taken since selected
-  u8 eecd_out_bit_ = 0;  // of the word being read, from the high end; 16: the next word
-  bool eecd_reading_ = false;
-  u8 eecd_word_ = 0;
   TxContext context_{}, segment_context_{};
   std::vector<u8> frame_;  // being gathered
   u8 frame_options_ = 0;   // POPTS of its first descriptor

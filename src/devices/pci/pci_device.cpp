@@ -115,6 +115,13 @@ void PciDevice::add_rom_bar(Region& region) {
   place(region, false);
 }
 
+void PciDevice::plug_rom(std::vector<u8> image) {
+  EMU_CHECK(!option_rom_ && !image.empty());
+  option_rom_ = std::make_unique<OptionRom>(std::move(image), config_.get<u16>(kVendorId),
+                                            config_.get<u16>(kDeviceId));
+  add_rom_bar(option_rom_->region());
+}
+
 u8 PciDevice::add_capability(u8 id, u8 length_bytes, u8 offset) {
   const u16 place = offset != 0 ? offset : capability_end_;
   EMU_CHECK(place >= 0x40 && place % 4 == 0 && place + length_bytes <= 256);

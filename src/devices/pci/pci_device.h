@@ -13,6 +13,7 @@
 #include "devices/device.h"
 #include "devices/irq_line.h"
 #include "devices/pci/msi.h"
+#include "devices/pci/option_rom.h"
 #include "devices/pci/pci_bus.h"
 #include "devices/pci/pci_spec.h"
 #include "devices/register_file.h"
@@ -53,6 +54,10 @@ class PciDevice : public Device, public PciFunction, private MsiSink {
 
   [[nodiscard]] u32 read_config(u32 offset, unsigned size) final;
   void write_config(u32 offset, unsigned size, u32 value) final;
+
+  // Gives the function an option ROM of its own, not yet having one; before the first reset.
+  // `image` is not empty and at most 16 MiB.
+  void plug_rom(std::vector<u8> image);
 
   // Whether the guest let this function master the bus (Command bit 2). Without it, DMA reads give
   // all ones and DMA writes vanish, and no MSI leaves.
@@ -133,6 +138,7 @@ class PciDevice : public Device, public PciFunction, private MsiSink {
   u8 last_capability_ = 0;
   std::unique_ptr<MsiCapability> msi_;
   std::unique_ptr<MsixCapability> msix_;
+  std::unique_ptr<OptionRom> option_rom_;
   // state (saved)
   Config config_;
   bool intx_ = false;
