@@ -47,6 +47,12 @@ constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{
     {"default", DisplayKind::kAuto},
 }};
 
+constexpr std::array<std::pair<std::string_view, VgaKind>, 3> kVgaWords{{
+    {"std", VgaKind::kStd},
+    {"virtio", VgaKind::kVirtio},
+    {"none", VgaKind::kNone},
+}};
+
 constexpr std::array<std::pair<std::string_view, UsbKind>, 3> kUsbWords{{
     {"usb-tablet", UsbKind::kTablet},
     {"usb-mouse", UsbKind::kMouse},
@@ -327,6 +333,13 @@ Result<DisplayKind> parse_display(std::string_view option, std::string_view text
   return *display;
 }
 
+Result<VgaKind> parse_vga(std::string_view option, std::string_view text) {
+  const VgaKind* const card = find_word(kVgaWords, text);
+  if (card == nullptr)
+    return fail("{}: the display card is std, virtio or none, not '{}'", option, text);
+  return *card;
+}
+
 Result<void> parse_boot(std::string_view option, std::string_view text, MachineConfig& config) {
   for (const auto& [key, value] : split_key_values(text)) {
     if (key.empty() || key == "order" || key == "once") {
@@ -501,6 +514,13 @@ std::string char_text(const CharConfig& config) {
 
 std::string usb_text(UsbKind kind) {
   for (const auto& [word, value] : kUsbWords) {
+    if (value == kind) return std::string(word);
+  }
+  return {};
+}
+
+std::string vga_text(VgaKind kind) {
+  for (const auto& [word, value] : kVgaWords) {
     if (value == kind) return std::string(word);
   }
   return {};

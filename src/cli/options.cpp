@@ -156,7 +156,11 @@ void add_host_options(CLI::App& app, Options& c) {
       ->type_name("WHERE")
       ->group(group);
   app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
-  app.add_option("--vga", c.vga, "Accepted: std")->group("");
+  app.add_option(
+         "--vga", c.vga,
+         "Display card: std, virtio (a guest with its driver follows the window), none [std]")
+      ->type_name("CARD")
+      ->group(group);
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
       ->type_name("WHERE")
       ->group(group);

@@ -20,6 +20,7 @@ enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
+enum class VgaKind : u8 { kStd, kVirtio, kNone };
 enum class UsbKind : u8 { kTablet, kMouse, kKeyboard };
 enum class ResetPolicy : u8 { kReboot, kExit };
 enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
@@ -90,6 +91,7 @@ struct MachineConfig {
   CharConfig debug_console;  // ports 402h and E9h
   std::string monitor;  // "stdio" (Ctrl-A c if the serial port is there), "unix:PATH", or empty
   std::string load;     // the saved state to go on from, or empty
+  VgaKind vga = VgaKind::kStd;
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
   std::string vnc;               // a VNC server's address, or empty

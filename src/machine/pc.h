@@ -36,7 +36,7 @@ class I8254;
 class InputChoice;
 class Piix4Pm;
 class Port61;
-class VgaPci;
+class Vga;
 
 // A place on the IDE channels.
 struct PcDrive {
@@ -101,7 +101,8 @@ class Pc final : private IrqSink {
   void add_timers();
   void add_pci();
   void add_serial(const MachineConfig& config);
-  [[nodiscard]] Result<void> add_video();
+  [[nodiscard]] Result<void> add_video(const MachineConfig& config);
+  void place_vga(Vga& vga);
   void add_input();
   void add_sound(const MachineConfig& config);
   void add_usb(const MachineConfig& config);
@@ -151,7 +152,7 @@ class Pc final : private IrqSink {
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
   AhciController* ahci_ = nullptr;               // the one with free ports
   unsigned ahci_port_ = 0;                       // its next free one
-  VgaPci* vga_ = nullptr;
+  GuestRam* vram_ = nullptr;                     // null: no display card
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;
   MouseSink* mouse_ = nullptr;
