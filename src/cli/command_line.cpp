@@ -277,6 +277,7 @@ std::string print_config(const MachineConfig& config) {
   if (config.ac97) line("device", "AC97");
   flag("usb", config.usb);
   for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
+  for (const VirtioInputKind kind : config.virtio_inputs) line("device", virtio_input_text(kind));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
   line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");

@@ -62,6 +62,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::string char_text(const CharConfig& config);
 [[nodiscard]] std::string usb_text(UsbKind kind);
 [[nodiscard]] std::string vga_text(VgaKind kind);
+[[nodiscard]] std::string virtio_input_text(VirtioInputKind kind);
 [[nodiscard]] std::string display_text(DisplayKind display);
 [[nodiscard]] std::string translator_text(const TcgOptions& options);
 [[nodiscard]] std::string rtc_text(const MachineConfig& config);

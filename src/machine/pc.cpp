@@ -43,6 +43,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_floppies();
   pc->add_network();
   pc->add_sound(config);
+  pc->add_virtio_inputs(config);
   pc->add_firmware_interface(config);
   return pc;
 }

@@ -106,6 +106,7 @@ class Pc final : private IrqSink {
   void add_input();
   void add_sound(const MachineConfig& config);
   void add_usb(const MachineConfig& config);
+  void add_virtio_inputs(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
   struct CardPlace {
