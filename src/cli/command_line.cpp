@@ -123,9 +123,6 @@ Result<void> interpret_words(const Options& c, MachineConfig& config) {
   if (!c.parallel.empty() && c.parallel != "none") {
     return fail("--parallel {}: there is no parallel port; use --parallel none", c.parallel);
   }
-  if (!c.vga.empty() && c.vga != "std" && c.vga != "none") {
-    return fail("--vga {}: the display card is std", c.vga);
-  }
   return {};
 }
 
@@ -156,6 +153,7 @@ Result<void> interpret_boot(const Options& c, MachineConfig& config) {
 
 Result<void> interpret_streams(const Options& c, MachineConfig& config) {
   EMU_TRY(take(c.display, "--display", parse_display, config.display));
+  EMU_TRY(take(c.vga, "--vga", parse_vga, config.vga));
   if (c.screenshot.empty() && !c.after.empty()) return fail("--after needs --screenshot as well");
   config.full_screen = c.full_screen;
   if (!c.audio.empty()) config.audio = c.audio;
@@ -268,6 +266,7 @@ std::string print_config(const MachineConfig& config) {
   line("append", config.linux_boot.command_line);
   line("firmware", config.firmware);
   line("vga-firmware", config.vga_firmware);
+  line("vga", vga_text(config.vga));
   line("display", display_text(config.display));
   flag("full-screen", config.full_screen);
   line("vnc", config.vnc);
@@ -281,6 +280,7 @@ std::string print_config(const MachineConfig& config) {
   if (config.ac97) line("device", "AC97");
   flag("usb", config.usb);
   for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
+  for (const VirtioInputKind kind : config.virtio_inputs) line("device", virtio_input_text(kind));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");
   line("on-triple-fault", config.stop_on_triple_fault ? "stop" : "reset");

@@ -49,6 +49,21 @@ constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{
     {"default", DisplayKind::kAuto},
 }};
 
+constexpr std::array<std::pair<std::string_view, VgaKind>, 3> kVgaWords{{
+    {"std", VgaKind::kStd},
+    {"virtio", VgaKind::kVirtio},
+    {"none", VgaKind::kNone},
+}};
+
+constexpr std::array<std::pair<std::string_view, VirtioInputKind>, 6> kVirtioInputWords{{
+    {"virtio-keyboard", VirtioInputKind::kKeyboard},
+    {"virtio-mouse", VirtioInputKind::kMouse},
+    {"virtio-tablet", VirtioInputKind::kTablet},
+    {"virtio-keyboard-pci", VirtioInputKind::kKeyboard},
+    {"virtio-mouse-pci", VirtioInputKind::kMouse},
+    {"virtio-tablet-pci", VirtioInputKind::kTablet},
+}};
+
 constexpr std::array<std::pair<std::string_view, UsbKind>, 3> kUsbWords{{
     {"usb-tablet", UsbKind::kTablet},
     {"usb-mouse", UsbKind::kMouse},
@@ -352,6 +367,13 @@ Result<DisplayKind> parse_display(std::string_view option, std::string_view text
   return *display;
 }
 
+Result<VgaKind> parse_vga(std::string_view option, std::string_view text) {
+  const VgaKind* const card = find_word(kVgaWords, text);
+  if (card == nullptr)
+    return fail("{}: the display card is std, virtio or none, not '{}'", option, text);
+  return *card;
+}
+
 Result<void> parse_boot(std::string_view option, std::string_view text, MachineConfig& config) {
   for (const auto& [key, value] : split_key_values(text)) {
     if (key.empty() || key == "order" || key == "once") {
@@ -406,12 +428,27 @@ Result<void> add_usb_device(std::string_view option, const KeyValues& pieces, Us
   return {};
 }
 
+Result<void> add_virtio_input(std::string_view option, const KeyValues& pieces,
+                              VirtioInputKind kind, MachineConfig& config) {
+  for (const auto& [key, value] : pieces) {
+    if (!key.empty() && key != "id" && key != "bus" && key != "addr")
+      return fail("{}: {} has no property {}", option, pieces.front().second, key);
+  }
+  if (config.virtio_inputs.size() >= kMaxVirtioInputs)
+    return fail("{}: at most {} virtio input devices", option, kMaxVirtioInputs);
+  config.virtio_inputs.push_back(kind);
+  return {};
+}
+
 }  // namespace
 
 Result<void> parse_device(std::string_view option, std::string_view text, MachineConfig& config) {
   const KeyValues pieces = split_key_values(text);
   if (const UsbKind* kind = find_word(kUsbWords, pieces.front().second); kind != nullptr) {
     return add_usb_device(option, pieces, *kind, config);
+  }
+  if (const auto* kind = find_word(kVirtioInputWords, pieces.front().second); kind != nullptr) {
+    return add_virtio_input(option, pieces, *kind, config);
   }
   if (pieces.front().second == "AC97" || pieces.front().second == "ac97") {
     for (const auto& [key, value] : pieces) {
@@ -424,7 +461,8 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
   if (pieces.front().second != "isa-debug-exit") {
     return fail(
         "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse, "
-        "usb-kbd and AC97 (the PC's own devices are always there)",
+        "usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard and AC97 (the PC's own devices are "
+        "always there)",
         option, pieces.front().second);
   }
   config.debug_exit_port = 0x501;
@@ -539,6 +577,20 @@ std::string char_text(const CharConfig& config) {
 
 std::string usb_text(UsbKind kind) {
   for (const auto& [word, value] : kUsbWords) {
+    if (value == kind) return std::string(word);
+  }
+  return {};
+}
+
+std::string virtio_input_text(VirtioInputKind kind) {
+  for (const auto& [word, value] : kVirtioInputWords) {
+    if (value == kind) return std::string(word);
+  }
+  return {};
+}
+
+std::string vga_text(VgaKind kind) {
+  for (const auto& [word, value] : kVgaWords) {
     if (value == kind) return std::string(word);
   }
   return {};

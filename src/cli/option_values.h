@@ -38,6 +38,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] Result<std::string> parse_monitor(std::string_view option, std::string_view text);
 // "auto", "window", "sdl", "gtk", "terminal", "term", "curses", "none".
 [[nodiscard]] Result<DisplayKind> parse_display(std::string_view option, std::string_view text);
+[[nodiscard]] Result<VgaKind> parse_vga(std::string_view option, std::string_view text);
 // "cd", "order=cd,menu=on": sets boot_order and boot_menu.
 [[nodiscard]] Result<void> parse_boot(std::string_view option, std::string_view text,
                                       MachineConfig& config);
@@ -60,6 +61,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::string drive_text(const DriveConfig& drive);
 [[nodiscard]] std::string char_text(const CharConfig& config);
 [[nodiscard]] std::string usb_text(UsbKind kind);
+[[nodiscard]] std::string vga_text(VgaKind kind);
+[[nodiscard]] std::string virtio_input_text(VirtioInputKind kind);
 [[nodiscard]] std::string display_text(DisplayKind display);
 [[nodiscard]] std::string translator_text(const TcgOptions& options);
 [[nodiscard]] std::string rtc_text(const MachineConfig& config);

@@ -158,7 +158,11 @@ void add_host_options(CLI::App& app, Options& c) {
       ->type_name("WHERE")
       ->group(group);
   app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
-  app.add_option("--vga", c.vga, "Accepted: std")->group("");
+  app.add_option(
+         "--vga", c.vga,
+         "Display card: std, virtio (a guest with its driver follows the window), none [std]")
+      ->type_name("CARD")
+      ->group(group);
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
       ->type_name("WHERE")
       ->group(group);
@@ -178,8 +182,9 @@ void add_ending_options(CLI::App& app, Options& c) {
       ->group(group);
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd; AC97 (a sound card); the other half of "
-           "--drive if=none,id=X: virtio-blk-pci, nvme, ide-hd or ide-cd with drive=X")
+           "that needs no grab), usb-mouse, usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard; "
+           "AC97 (a sound card); the other half of --drive if=none,id=X: virtio-blk-pci, nvme, "
+           "ide-hd or ide-cd with drive=X")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")

@@ -153,12 +153,12 @@ std::vector<BlockBackend*> Machine::disks() const {
 
 Result<void> Machine::load_firmware() {
   if (!config_.linux_boot.kernel.empty()) {
-    auto vga_bios = Firmware::find_vga_bios(config_.vga_firmware);
+    auto vga_bios = Firmware::find_vga_bios(config_.vga_firmware, config_.vga);
     if (!vga_bios) return vga_bios.error();
     firmware_.vga_bios = std::move(*vga_bios);
     return {};
   }
-  auto firmware = Firmware::find(config_.firmware, config_.vga_firmware);
+  auto firmware = Firmware::find(config_.firmware, config_.vga_firmware, config_.vga);
   if (!firmware) return firmware.error();
   firmware_ = std::move(*firmware);
   return {};

@@ -20,7 +20,9 @@ enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
+enum class VgaKind : u8 { kStd, kVirtio, kNone };
 enum class UsbKind : u8 { kTablet, kMouse, kKeyboard };
+enum class VirtioInputKind : u8 { kKeyboard, kMouse, kTablet };
 enum class ResetPolicy : u8 { kReboot, kExit };
 enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
 
@@ -95,6 +97,7 @@ struct MachineConfig {
   CharConfig debug_console;  // ports 402h and E9h
   std::string monitor;  // "stdio" (Ctrl-A c if the serial port is there), "unix:PATH", or empty
   std::string load;     // the saved state to go on from, or empty
+  VgaKind vga = VgaKind::kStd;
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
   std::string vnc;               // a VNC server's address, or empty
@@ -104,6 +107,7 @@ struct MachineConfig {
   bool ac97 = false;             // a sound card
   bool usb = false;              // a USB controller even without devices
   std::vector<UsbKind> usb_devices;
+  std::vector<VirtioInputKind> virtio_inputs;
   std::optional<u16> debug_exit_port;
   ResetPolicy on_reset = ResetPolicy::kReboot;
   bool stop_on_triple_fault = false;
@@ -123,6 +127,7 @@ inline constexpr unsigned kMaxDriveQueues = 16;
 inline constexpr unsigned kMaxFloppies = 2;
 inline constexpr unsigned kMaxNics = 8;
 inline constexpr unsigned kMaxUsbDevices = 2;
+inline constexpr unsigned kMaxVirtioInputs = 4;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;
 

@@ -12,7 +12,6 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
-#include "devices/video/vga_pci.h"
 #include "machine/fw_cfg.h"
 #include "machine/input_choice.h"
 
@@ -36,7 +35,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_timers();
   pc->add_pci();
   pc->add_serial(config);
-  EMU_TRY(pc->add_video());
+  EMU_TRY(pc->add_video(config));
   pc->add_input();
   pc->add_usb(config);
   pc->add_disks();
@@ -44,6 +43,7 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_floppies();
   pc->add_network();
   pc->add_sound(config);
+  pc->add_virtio_inputs(config);
   pc->add_firmware_interface(config);
   return pc;
 }
@@ -142,20 +142,6 @@ void Pc::add_serial(const MachineConfig& config) {
   }
 }
 
-Result<void> Pc::add_video() {
-  VgaPci::Options options;
-  options.rom = host_.vga_rom;
-  auto card = VgaPci::create(*pci_bus_, host_.clock, options);
-  if (!card) return card.error();
-  VgaPci& vga = own(std::move(*card));
-  map_->port_root().add(vga.vga().ports(), 0x3b0);
-  map_->port_root().add(vga.vga().vbe_ports(), 0x1ce);
-  map_->pci_memory().add(vga.vga().window(), kVgaHoleBase);
-  display_ = &vga.vga();
-  vga_ = &vga;
-  return {};
-}
-
 void Pc::add_input() {
   auto& keyboard = own(std::make_unique<Ps2Keyboard>(host_.clock));
   auto& mouse = own(std::make_unique<Ps2Mouse>());
@@ -205,7 +191,9 @@ void Pc::reset() {
 }
 
 std::vector<GuestRam*> Pc::memory_blocks() {
-  return {&map_->ram(), &vga_->vram()};
+  std::vector<GuestRam*> blocks{&map_->ram()};
+  if (vram_ != nullptr) blocks.push_back(vram_);
+  return blocks;
 }
 
 void Pc::transfer(StateIo& io) {

@@ -38,7 +38,7 @@ class I8254;
 class InputChoice;
 class Piix4Pm;
 class Port61;
-class VgaPci;
+class Vga;
 
 // A place on the IDE channels.
 struct PcDrive {
@@ -109,10 +109,12 @@ class Pc final : private IrqSink {
   void add_timers();
   void add_pci();
   void add_serial(const MachineConfig& config);
-  [[nodiscard]] Result<void> add_video();
+  [[nodiscard]] Result<void> add_video(const MachineConfig& config);
+  void place_vga(Vga& vga);
   void add_input();
   void add_sound(const MachineConfig& config);
   void add_usb(const MachineConfig& config);
+  void add_virtio_inputs(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);
   struct CardPlace {
@@ -162,7 +164,7 @@ class Pc final : private IrqSink {
   FloppyController* floppy_ = nullptr;
   AhciController* ahci_ = nullptr;  // the one with free ports
   unsigned ahci_port_ = 0;          // its next free one
-  VgaPci* vga_ = nullptr;
+  GuestRam* vram_ = nullptr;        // null: no display card
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;
   MouseSink* mouse_ = nullptr;

@@ -37,6 +37,10 @@ class DisplaySource {
   virtual bool render(Frame& frame) = 0;
   // The text screen, if the device is in a text mode. Machine lock held.
   virtual bool text(TextScreen& screen) = 0;
+  // The user would like a picture of this many pixels; guests that can, follow. Machine lock held.
+  virtual void prefer_size(u32 width, u32 height) {
+    static_cast<void>(width), static_cast<void>(height);
+  }
 };
 
 }  // namespace emu

@@ -128,7 +128,7 @@ Vga::Vga(const Clock& clock, GuestRam& vram)
   EMU_CHECK(std::has_single_bit(vram.size_bytes()) && vram.size_bytes() >= 256 * kKiB &&
             vram.size_bytes() <= 256 * kMiB);
   vram.set_tracked(DirtyClient::kDisplay, true);
-  set_preferred_size(1280, 800);
+  edid_ = make_edid(1280, 800);
   make_regions();
   update_window();
 }
@@ -241,7 +241,7 @@ void Vga::update_window() {
   }
 }
 
-void Vga::set_preferred_size(u32 width, u32 height) {
+void Vga::prefer_size(u32 width, u32 height) {
   edid_ = make_edid(width, height);
 }
 

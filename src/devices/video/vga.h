@@ -47,8 +47,8 @@ class Vga final : public Device, public DisplaySource {
   bool render(Frame& frame) override { return renderer_.render(frame, clock_.now_ns()); }
   bool text(TextScreen& screen) override { return renderer_.text(screen); }
 
-  // Which picture size EDID recommends to the guest, in pixels (64 to 4095 each).
-  void set_preferred_size(u32 width, u32 height);
+  // EDID recommends this size to the guest (64 to 4095 pixels each).
+  void prefer_size(u32 width, u32 height) override;
 
  private:
   class PortWindow;

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "devices/pci/pci_device.h"
 #include "devices/video/vga.h"
+#include "devices/video/vga_card.h"
 
 namespace emu {
 
@@ -28,19 +29,17 @@ class VgaPci final : public PciDevice {
 
   [[nodiscard]] Vga& vga() { return vga_; }
   // Video memory, to be saved with the machine's RAM.
-  [[nodiscard]] GuestRam& vram() { return *vram_; }
+  [[nodiscard]] GuestRam& vram() { return *memory_.vram; }
 
   void reset() override;
   void transfer(StateIo& io) override;
   void resumed() override;
 
  private:
-  VgaPci(PciBus& bus, const Clock& clock, u8 devfn, std::unique_ptr<GuestRam> vram,
-         std::unique_ptr<GuestRam> rom);
+  VgaPci(PciBus& bus, const Clock& clock, u8 devfn, VgaMemory memory);
 
   // parts
-  std::unique_ptr<GuestRam> vram_;
-  std::unique_ptr<GuestRam> rom_memory_;  // null: no ROM
+  VgaMemory memory_;
   std::unique_ptr<Region> rom_;
   Vga vga_;
 };

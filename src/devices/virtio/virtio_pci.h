@@ -17,7 +17,7 @@
 
 namespace emu {
 
-class VirtioPci final : public PciDevice, private VirtioTransport {
+class VirtioPci : public PciDevice, private VirtioTransport {
  public:
   enum class Interface : u8 { kTransitional, kModern };
 

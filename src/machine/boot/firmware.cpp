@@ -24,7 +24,20 @@ std::string find_file(const std::string& name) {
 
 }  // namespace
 
-Result<Firmware> Firmware::find(const std::string& bios_path, const std::string& vga_path) {
+std::string_view Firmware::vga_bios_name(VgaKind card) {
+  switch (card) {
+    case VgaKind::kStd:
+      return "vgabios-stdvga.bin";
+    case VgaKind::kVirtio:
+      return "vgabios-virtio.bin";
+    case VgaKind::kNone:
+      break;
+  }
+  return {};
+}
+
+Result<Firmware> Firmware::find(const std::string& bios_path, const std::string& vga_path,
+                                VgaKind card) {
   Firmware out;
   const std::string path = bios_path.empty() ? find_file("bios-256k.bin") : bios_path;
   if (path.empty()) {
@@ -39,14 +52,16 @@ Result<Firmware> Firmware::find(const std::string& bios_path, const std::string&
                 bios->size());
   }
   out.bios = std::move(*bios);
-  auto vga_bios = find_vga_bios(vga_path);
+  auto vga_bios = find_vga_bios(vga_path, card);
   if (!vga_bios) return vga_bios.error();
   out.vga_bios = std::move(*vga_bios);
   return out;
 }
 
-Result<std::vector<u8>> Firmware::find_vga_bios(const std::string& path) {
-  const std::string vga = path.empty() ? find_file("vgabios-stdvga.bin") : path;
+Result<std::vector<u8>> Firmware::find_vga_bios(const std::string& path, VgaKind card) {
+  const std::string_view name = vga_bios_name(card);
+  if (name.empty()) return std::vector<u8>{};
+  const std::string vga = path.empty() ? find_file(std::string(name)) : path;
   if (vga.empty()) return std::vector<u8>{};
   auto vga_bios = read_file(vga, kMaxFirmwareBytes);
   if (!vga_bios) return vga_bios.error();

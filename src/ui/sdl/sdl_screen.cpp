@@ -98,6 +98,12 @@ SDL_Point SdlScreen::to_picture(i32 x, i32 y) const {
           static_cast<int>(down * picture_.height / std::max(place.size.height, 1))};
 }
 
+Size SdlScreen::output() const {
+  Size output;
+  SDL_GetRendererOutputSize(renderer_.get(), &output.width, &output.height);
+  return output;
+}
+
 bool SdlScreen::is_full_screen() const {
   return (SDL_GetWindowFlags(window_.get()) & SDL_WINDOW_FULLSCREEN_DESKTOP) != 0;
 }

@@ -33,6 +33,10 @@ class SdlScreen {
   void make_natural();
   // The window has this size now; if we did not ask for it, somebody chose it, and it stays.
   void was_resized(Size size) { follows_picture_ = follows_picture_ && size == asked_; }
+  // Whether the window's size is the user's choice, not the picture's.
+  [[nodiscard]] bool is_chosen_size() const { return !follows_picture_ || is_full_screen(); }
+  // Of the window's surface, in pixels.
+  [[nodiscard]] Size output() const;
   [[nodiscard]] bool is_full_screen() const;
   void set_scaling(Scaling scaling) { scaling_ = scaling; }
   [[nodiscard]] Scaling scaling() const { return scaling_; }

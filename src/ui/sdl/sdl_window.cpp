@@ -78,6 +78,9 @@ std::string screenshot_name() {
   return name;
 }
 
+constexpr u64 kSettleMs = 300;
+constexpr u64 kNever = ~u64{0};
+
 class SdlWindow final : public UserInterface {
  public:
   SdlWindow(std::unique_ptr<SdlVideo> video, std::unique_ptr<SdlScreen> screen)
@@ -99,6 +102,7 @@ class SdlWindow final : public UserInterface {
       if (SDL_GetTicks64() < next_frame) continue;
       next_frame = SDL_GetTicks64() + frame_ms(input);
       input.step();
+      ask_for_size(control);
       update_overlay(control, input);
       refresh(control);
       update_title(control, input);
@@ -122,6 +126,22 @@ class SdlWindow final : public UserInterface {
     if (event.event == SDL_WINDOWEVENT_EXPOSED || event.event == SDL_WINDOWEVENT_SIZE_CHANGED) {
       needs_redraw_ = true;
     }
+    if (event.event == SDL_WINDOWEVENT_RESIZED || event.event == SDL_WINDOWEVENT_SIZE_CHANGED) {
+      size_settles_at_ = SDL_GetTicks64() + kSettleMs;
+    }
+  }
+
+  // A guest that can follows the size that the user chose.
+  void ask_for_size(MachineControl& control) {
+    if (SDL_GetTicks64() < size_settles_at_) return;
+    size_settles_at_ = kNever;
+    const Size size = screen_->output();
+    DisplaySource* const display = control.display();
+    if (display == nullptr || !screen_->is_chosen_size() || size.width < 1 || size.height < 1) {
+      return;
+    }
+    const MachineLock lock = control.lock();
+    display->prefer_size(static_cast<u32>(size.width), static_cast<u32>(size.height));
   }
 
   void obey(SdlInput::Command command, MachineControl& control, SdlInput& input) {
@@ -272,6 +292,7 @@ class SdlWindow final : public UserInterface {
   bool shows_status_ = false;
   bool shows_help_ = false;
   bool quit_asked_ = false;
+  u64 size_settles_at_ = kNever;  // when the window's size counts as chosen
   std::string message_;
   u64 message_until_ = 0;
   u64 load_measured_at_ = 0, load_used_ms_ = 0, load_percent_ = 0;

@@ -36,6 +36,15 @@ void on_cut_text(char* text, int length, rfbClientRec* client) {
   of(client).set_clipboard({text, bytes});
 }
 
+// The guest is told; the answer is the picture's new size, if and when it follows.
+int on_desktop_size(int width, int height, int, rfbExtDesktopScreen*, rfbClientRec* client) {
+  if (client->viewOnly != FALSE || width < 1 || height < 1) {
+    return rfbExtDesktopSize_ResizeProhibited;
+  }
+  of(client).size_asked(static_cast<u32>(width), static_cast<u32>(height));
+  return rfbExtDesktopSize_Success;
+}
+
 void on_gone(rfbClientRec* client) {
   // The library took these with calloc() and forgets them.
   while (rfbExtensionData* const first = client->extensions) {
@@ -133,6 +142,7 @@ VncScreen::VncScreen(MachineControl& control, std::string password)
   screen_->ptrAddEvent = on_pointer;
   screen_->setXCutText = on_cut_text;
   screen_->newClientHook = on_new;
+  screen_->setDesktopSizeHook = on_desktop_size;
   if (!password_.empty()) {
     passwords_[0] = password_.data();
     screen_->authPasswdData = passwords_.data();
@@ -219,6 +229,13 @@ void VncScreen::send_key(KeyCode code, bool pressed) {
 
 void VncScreen::release_keys() {
   for (KeyCode code = 0; code < down_.size(); ++code) send_key(code, false);
+}
+
+void VncScreen::size_asked(u32 width, u32 height) {
+  DisplaySource* const display = control_.display();
+  if (display == nullptr) return;
+  const MachineLock lock = control_.lock();
+  display->prefer_size(width, height);
 }
 
 void VncScreen::pointer_event(u32 buttons, i64 x, i64 y) {

@@ -38,6 +38,8 @@ class VncScreen {
   void pointer_event(u32 buttons, i64 x, i64 y);
   void client_came() { ++clients_; }
   void client_gone();
+  // A client would like the picture to have this size. Takes the machine lock.
+  void size_asked(u32 width, u32 height);
   void set_clipboard(std::string_view text) { clipboard_ = text; }
 
  private:

@@ -81,6 +81,15 @@ class VncClient {
     send({6, 0, 0, 0, byte(size, 24), byte(size, 16), byte(size, 8), byte(size, 0)});
     send_text(text);
   }
+  // SetDesktopSize with one screen (TigerVNC's "RFB protocol", 7.4.12).
+  void set_desktop_size(u32 width, u32 height) {
+    std::vector<u8> message{
+        251, 0, byte(width, 8), byte(width, 0), byte(height, 8), byte(height, 0), 1, 0};
+    message.insert(message.end(), 8, 0);  // id, x, y
+    message.insert(message.end(), message.begin() + 2, message.begin() + 6);
+    message.insert(message.end(), 4, 0);  // flags
+    send(message);
+  }
   void set_encodings(std::vector<i32> encodings) {
     std::vector<u8> message{2, 0, 0, static_cast<u8>(encodings.size())};
     for (const i32 encoding : encodings) {

@@ -73,6 +73,11 @@ class StillDisplay final : public DisplaySource {
     return true;
   }
   bool text(TextScreen&) override { return false; }
+  void prefer_size(u32 new_width, u32 new_height) override {
+    width = new_width;
+    height = new_height;
+    ++sequence;
+  }
   u32 width = 320, height = 200;
   u64 sequence = 1;
 };
@@ -179,6 +184,23 @@ TEST_F(VncServerTest, FollowsTheGuestsSize) {
   ASSERT_EQ(shown.height, 601u);
   shown = client.screen();
   EXPECT_TRUE(shown.pixels == picture.pixels);
+}
+
+TEST_F(VncServerTest, ClientsMayAskForASize) {
+  serve();
+  VncClient client(socket());
+  ASSERT_TRUE(client.greet());
+  client.set_encodings({0, -223, -308});
+  client.set_encodings({0, -223});  // knows the message, and takes the plain answer
+  client.set_desktop_size(641, 479);
+  Frame shown;
+  for (int i = 0; i < 50 && client.ok() && shown.width != 641; ++i) shown = client.screen();
+  EXPECT_EQ(shown.width, 641u);
+  EXPECT_EQ(shown.height, 479u);
+  client.set_desktop_size(0, 0);
+  shown = client.screen();
+  EXPECT_TRUE(client.ok());
+  EXPECT_EQ(shown.width, 641u) << "no size";
 }
 
 TEST_F(VncServerTest, KeysReachTheGuestAndAreReleasedWhenTheClientGoes) {
