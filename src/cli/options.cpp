@@ -200,7 +200,7 @@ void add_inspection_options(CLI::App& app, Options& c) {
   add_list(app, "--translator", c.translator,
            "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
            "dead-flags=off park-pages=off live-immediates=off stay-inside=off decode-cache=off "
-           "native-user=off|on|always max-block=N code-cache=SIZE")
+           "native-user=off|always max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")
       ->group(group);
   app.add_flag("--perf-map", c.perf_map, "Write /tmp/perf-PID.map for perf(1)")->group(group);

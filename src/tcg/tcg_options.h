@@ -24,7 +24,7 @@ struct TcgOptions {
   bool park_pages = true;       // pages that are written more than run cost little to write
   bool live_immediates = true;  // constants that the guest keeps patching are read when used
   bool decode_cache = true;     // instruction forms seen lately are not decoded again
-  NativeUser native_user = NativeUser::kOff;
+  NativeUser native_user = NativeUser::kComputing;
   bool one_instruction_blocks = false;
   bool perf_map = false;  // write /tmp/perf-PID.map
   u64 dump_block = 0;     // print the block at this RIP whenever it is translated; 0: none
