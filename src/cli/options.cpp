@@ -208,7 +208,7 @@ void add_inspection_options(CLI::App& app, Options& c) {
   add_list(app, "--translator", c.translator,
            "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
            "dead-flags=off park-pages=off live-immediates=off stay-inside=off decode-cache=off "
-           "move-code=off tag-tlb=off lock-step=N native-user=off|on|always "
+           "move-code=off tag-tlb=off lock-step=N native-user=off|always "
            "max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")
       ->group(group);

@@ -29,7 +29,7 @@ struct TcgOptions {
   bool decode_cache = true;     // instruction forms seen lately are not decoded again
   bool move_code = true;        // code mapped at another address is a copy of its translation
   bool tag_tlb = true;          // address spaces with a PCID keep their TLB entries
-  NativeUser native_user = NativeUser::kOff;
+  NativeUser native_user = NativeUser::kComputing;
   bool one_instruction_blocks = false;
   bool perf_map = false;     // write /tmp/perf-PID.map
   u64 lock_step_spoils = 0;  // the block at this RIP is made to differ: does lock-step see it?

@@ -3,6 +3,7 @@
 // must stop the guest, and memory must stay bounded. Exceptions lead to more random code.
 #include <random>
 
+#include "tcg/host_thread.h"
 #include "tcg/small_guest.h"
 
 namespace emu {
@@ -18,6 +19,7 @@ struct Case {
   Mode mode;
   unsigned ring;
   const char* name;
+  bool native = false;  // in a process of its own
 };
 
 // Bytes that random numbers rarely hit and that reach deep: system opcodes and prefixes.
@@ -38,12 +40,15 @@ class Fuzzed {
  public:
   Fuzzed(const Case& c, u32 seed) : random_(seed) {
     options_.code_cache_bytes = 4 * kMiB;
+    if (c.native) options_.native_user = NativeUser::kAlways;
     guest_ = std::make_unique<SmallGuest>(options_);
     state_ = guest_->long_mode();
     fill();
     enter(c);
+    if (c.native) make_fit();
   }
 
+  [[nodiscard]] std::string counters() const { return guest_->cpu().counters(); }
   // Lets it run a moment, from several starts.
   void run() {
     for (unsigned start = 0; start < 3; ++start) {
@@ -121,6 +126,18 @@ class Fuzzed {
     for (unsigned i : {kDs, kEs, kSs, kFs, kGs}) state_.segments[i] = {0, 0xffffffff, 0x23, 0xc0f3};
   }
 
+  // The selectors and extended state that native code needs.
+  void make_fit() {
+    store_le(guest_->ram() + SmallGuest::kGdtAt + 0x28, u64{0x00cff3000000ffff});
+    store_le(guest_->ram() + SmallGuest::kGdtAt + 0x30, u64{0x00affb000000ffff});
+    state_.gdtr.limit = 0x37;
+    state_.segments[kCs].selector = 0x33;
+    state_.segments[kSs].selector = 0x2b;
+    for (unsigned i : {kDs, kEs, kFs, kGs}) state_.segments[i] = {0, 0, 0, kSegUnusable};
+    state_.cr4 |= kCr4Osxsave;
+    state_.xcr0 = host_vector_components();
+  }
+
   void enter_protected(bool wide, unsigned ring) {
     const u64 big = wide ? u64{0xcf} << 48 : u64{0x8f} << 48;
     const u64 dpl = u64{ring} << 45;
@@ -160,10 +177,16 @@ TEST_P(HostileCode, NeitherCrashesNorHangsTheHost) {
   const u32 seeds = wanted != nullptr ? static_cast<u32>(std::atoi(wanted)) : 12;
   const char* const first = std::getenv("EMU_FUZZ_FIRST");
   const u32 from = first != nullptr ? static_cast<u32>(std::atoi(first)) : 0;
+  bool was_native = !GetParam().native;
   for (u32 seed = from; seed < from + seeds; ++seed) {
     SCOPED_TRACE(seed);
-    Fuzzed(GetParam(), seed).run();
+    Fuzzed fuzzed(GetParam(), seed);
+    fuzzed.run();
+    const std::string counters = fuzzed.counters();
+    was_native = was_native || counters.find("native_entries 0\n") == std::string::npos ||
+                 counters.find("native_unavailable") != std::string::npos;
   }
+  EXPECT_TRUE(was_native);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -172,7 +195,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{Mode::kProtected16, 3, "Protected16Ring3"},
                     Case{Mode::kProtected32, 0, "Protected32Ring0"},
                     Case{Mode::kProtected32, 3, "Protected32Ring3"}, Case{Mode::kVm86, 3, "Vm86"},
-                    Case{Mode::kLong, 0, "LongRing0"}, Case{Mode::kLong, 3, "LongRing3"}),
+                    Case{Mode::kLong, 0, "LongRing0"}, Case{Mode::kLong, 3, "LongRing3"},
+                    Case{Mode::kLong, 3, "LongRing3Native", true}),
     [](const auto& c) { return std::string(c.param.name); });
 
 // WRMSR and RDMSR of every index in the ranges that processors use, with three values each; #GP

@@ -93,7 +93,8 @@ class UserProcess {
   void normalize_vectors(u64 components);
   void follow_processor();
 
-  pid_t pid_ = -1;
+  static constexpr pid_t kGone = -1;
+  pid_t pid_ = kGone;
   u64 stub_ = 0;
   Mapping list_;
   user_regs_struct registers_{};

@@ -99,6 +99,7 @@ UserProcess::UserProcess(pid_t pid, u64 stub, Mapping list)
     : pid_(pid), stub_(stub), list_(std::move(list)), vectors_(kMaxVectorBytes) {}
 
 UserProcess::~UserProcess() {
+  if (pid_ == kGone) return;
   ::kill(pid_, SIGKILL);
   int status = 0;
   while (::waitpid(pid_, &status, __WALL) == pid_ && !WIFEXITED(status) && !WIFSIGNALED(status)) {
@@ -148,7 +149,9 @@ bool UserProcess::wait(int& status) {
   do {
     got = static_cast<pid_t>(::syscall(SYS_wait4, pid_, &status, __WALL, nullptr));
   } while (got < 0 && errno == EINTR);
-  return got == pid_ && WIFSTOPPED(status);
+  if (got == pid_ && WIFSTOPPED(status)) return true;
+  pid_ = kGone;  // the number may soon be another's
+  return false;
 }
 
 bool UserProcess::get_registers() {
