@@ -72,7 +72,7 @@ void add_disk_options(CLI::App& app, Options& c) {
       ->type_name("FILE")
       ->group(group);
   add_list(app, "--drive", c.drives,
-           "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=qcow2|raw][,media=disk|cdrom|floppy][,"
+           "file=F[,if=ide|virtio|nvme|ahci|floppy][,format=FORMAT][,media=disk|cdrom|floppy][,"
            "index=N]"
            "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,aio=threads][,key-file=F][,bps=N]"
            "[,iops=N][,queues=N][,"
