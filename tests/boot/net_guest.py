@@ -76,7 +76,70 @@ def tap(kernel, modules, card):
                         "ip link set tap0 up")}
 
 
+# What else the user network serves.
+SERVICES_SCRIPT = """
+tftp -g -r served.txt -l /tmp/got 10.0.2.2 && echo "guest: tftp $(cat /tmp/got)"
+tftp -g -r ../../../etc/passwd -l /tmp/bad 10.0.2.2 2>/dev/null && [ -s /tmp/bad ] || echo guest: tftp refuses
+echo "guest: forward $(printf 'over there' | timeout 5 nc 10.0.2.100 7)"
+n=0; while [ $n -lt 2000 ]; do [ "$(wget -q -O - http://10.0.2.2:PORT/small)" = small ] || break; n=$((n + 1)); done
+echo "guest: short $n"
+"""
+SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there",
+                  r"guest: short 2000\s", r"guest: done"]
+
+# Everything at once for a while; EMU_LOAD_SECONDS=3600 is an hour of it.
+LOAD_SECONDS = int(os.environ.get("EMU_LOAD_SECONDS", "6"))
+LOAD_SCRIPT = f"""
+base=http://10.0.2.2:PORT
+until=$(($(date +%s) + {LOAD_SECONDS})); rounds=0
+head -c 1500000 /dev/urandom | base64 > /tmp/up; sum=$(sha256sum < /tmp/up | cut -c1-64)
+load() {{
+  while [ $(date +%s) -lt $until ]; do
+    case $1 in
+      down) [ "$(wget -q -O - $base/download | sha256sum | cut -c1-64)" = {DOWNLOAD_SUM} ] || echo guest: bad $1 ;;
+      up) answer=$(wget -O - --post-file /tmp/up $base/upload 2>/tmp/said); [ "$answer" = $sum ] || echo "guest: bad $1 '$answer' wanted $sum: $(tail -n 2 /tmp/said)" ;;
+      short) [ "$(wget -q -O - $base/small)" = small ] || echo guest: bad $1 ;;
+      six) [ "$(wget -q -O - "http://[fec0::2]:PORT/small")" = small ] || echo guest: bad $1 ;;
+      ping) ping -c 1 -W 5 10.0.2.2 >/dev/null || echo guest: bad $1 ;;
+    esac
+  done
+  echo "guest: ended $1"
+}}
+for i in 1 2 3 4 5 6 7 8; do
+  ip -6 route | grep -q '^default' && break; sleep 1
+done
+for what in down up short six ping; do load $what & done
+wait
+"""
+LOAD_STEPS = [r"guest: leased", *[rf"(?s)(?=.*guest: ended {what})" for what in ("down", "up", "short", "six", "ping")],
+              r"guest: done"]
+
+# On a TAP device: packets of 8000 bytes in one piece, and the group of all hosts.
+WIRE_SCRIPT = """
+ip link set eth0 mtu 9000; sleep 3
+before=$(awk '/eth0:/ {print $11}' /proc/net/dev)
+ping -c 2 -s 8000 -W 3 192.168.7.1 >/dev/null && [ $(($(awk '/eth0:/ {print $11}' /proc/net/dev) - before)) -lt 12 ] && echo guest: jumbo
+ip route add 224.0.0.0/4 dev eth0
+ping -c 1 -W 3 224.0.0.1 >/dev/null && echo guest: multicast
+"""
+WIRE_STEPS = [r"guest: jumbo", r"guest: multicast", r"guest: done"]
+
+
+def wire(kernel, modules, card):
+    case = tap(kernel, modules, card)
+    return {**case, "script": WIRE_SCRIPT, "steps": WIRE_STEPS,
+            "prepare": (*case["prepare"], "ip link set tap0 mtu 9000",
+                        "sysctl -q -w net.ipv4.icmp_echo_ignore_broadcasts=0")}
+
+
 CASES = {
+    "user_services": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False,
+                      "net": "user,tftp=FOLDER,guestfwd=10.0.2.100:7-cmd:cat", "script": SERVICES_SCRIPT,
+                      "steps": SERVICES_STEPS},
+    "user_load": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "user",
+                  "script": LOAD_SCRIPT, "steps": LOAD_STEPS, "seconds": LOAD_SECONDS},
+    "tap_wire_virtio": wire("cloud", "virtio_net,virtio_pci", "virtio-net"),
+    "tap_wire_e1000": wire("amd64", "e1000", "e1000"),
     "tap_virtio": tap("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "tap_e1000": tap("amd64", "e1000", "e1000"),
     "user_virtio": user("cloud", "virtio_net,virtio_pci", "virtio-net"),
@@ -186,13 +249,14 @@ def run(case, guests, emulator, folder):
     Handler.script = case["script"].replace("PORT", str(port))
     command = emulator + shlex.split(
         f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/net.initrd "
-        f"-nic {case['net'].replace('FORWARD', str(forward))} --capture {folder}/packets.pcapng -append "
+        f"-nic {case['net'].replace('FORWARD', str(forward)).replace('FOLDER', folder)} --capture {folder}/packets.pcapng -append "
         f"'console=ttyS0 panic=-1 quiet modules={case['modules']} "
         f"script=http://{case.get('host', '10.0.2.2')}:{port}/script {case.get('append', '')}'")
     print(shlex.join(command), flush=True)
+    pathlib.Path(folder, "served.txt").write_text("over TFTP")
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace")
-    timer = threading.Timer(SECONDS, process.kill)
+    timer = threading.Timer(SECONDS + case.get("seconds", 0), process.kill)
     timer.start()
     said, trouble = "", None
     for line in process.stdout:
@@ -213,8 +277,8 @@ def run(case, guests, emulator, folder):
             trouble = trouble or f"the guest did not say /{step}/"
             break
         at = match.end()
-    if re.search(r"Kernel panic|BUG:|Oops|Call Trace|NETDEV WATCHDOG", said):
-        trouble = trouble or "the guest's kernel complains"
+    if re.search(r"Kernel panic|BUG:|Oops|Call Trace|NETDEV WATCHDOG|guest: bad", said):
+        trouble = trouble or "the guest complains"
     packets = pathlib.Path(folder, "packets.pcapng").read_bytes()
     if packets[:4] != b"\x0a\x0d\x0d\x0a" or b"served-by" not in packets and case["forward"]:
         trouble = trouble or "the captured packets do not hold what went through"
