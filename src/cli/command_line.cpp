@@ -278,6 +278,7 @@ std::string print_config(const MachineConfig& config) {
   line("load", config.load);
   line("audio", config.audio);
   if (config.ac97) line("device", "AC97");
+  if (config.hda) line("device", "intel-hda");
   flag("usb", config.usb);
   for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
   for (const VirtioInputKind kind : config.virtio_inputs) line("device", virtio_input_text(kind));

@@ -428,6 +428,26 @@ Result<void> add_usb_device(std::string_view option, const KeyValues& pieces, Us
   return {};
 }
 
+// The codecs are QEMU's names for what sits on the HDA controller's link.
+bool is_sound_card(std::string_view name) {
+  return name == "AC97" || name == "ac97" || name == "intel-hda" || name == "hda-duplex" ||
+         name == "hda-output";
+}
+
+Result<void> add_sound_card(std::string_view option, const KeyValues& pieces,
+                            MachineConfig& config) {
+  const std::string& name = pieces.front().second;
+  for (const auto& [key, value] : pieces) {
+    if (!key.empty() && key != "id" && key != "audiodev" && key != "bus")
+      return fail("{}: {} has no property {}", option, name, key);
+  }
+  const bool is_ac97 = name == "AC97" || name == "ac97";
+  (is_ac97 ? config.ac97 : config.hda) = true;
+  if (config.ac97 && config.hda)
+    return fail("{}: there is one sound card, AC97 or intel-hda", option);
+  return {};
+}
+
 Result<void> add_virtio_input(std::string_view option, const KeyValues& pieces,
                               VirtioInputKind kind, MachineConfig& config) {
   for (const auto& [key, value] : pieces) {
@@ -450,18 +470,12 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
   if (const auto* kind = find_word(kVirtioInputWords, pieces.front().second); kind != nullptr) {
     return add_virtio_input(option, pieces, *kind, config);
   }
-  if (pieces.front().second == "AC97" || pieces.front().second == "ac97") {
-    for (const auto& [key, value] : pieces) {
-      if (!key.empty() && key != "id" && key != "audiodev")
-        return fail("{}: AC97 has no property {}", option, key);
-    }
-    config.ac97 = true;
-    return {};
-  }
+  if (is_sound_card(pieces.front().second)) return add_sound_card(option, pieces, config);
   if (pieces.front().second != "isa-debug-exit") {
     return fail(
         "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse, "
-        "usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard and AC97 (the PC's own devices are "
+        "usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard, AC97 and intel-hda (the PC's own "
+        "devices are "
         "always there)",
         option, pieces.front().second);
   }

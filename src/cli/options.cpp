@@ -183,8 +183,8 @@ void add_ending_options(CLI::App& app, Options& c) {
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
            "that needs no grab), usb-mouse, usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard; "
-           "AC97 (a sound card); the other half of --drive if=none,id=X: virtio-blk-pci, nvme, "
-           "ide-hd or ide-cd with drive=X")
+           "AC97 or intel-hda (a sound card); the other half of --drive if=none,id=X: "
+           "virtio-blk-pci, nvme, ide-hd or ide-cd with drive=X")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")

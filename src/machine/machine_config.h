@@ -105,6 +105,7 @@ struct MachineConfig {
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
   std::string audio = "auto";    // "none", "sdl", "wav:FILE"; auto: SDL beside a window
   bool ac97 = false;             // a sound card
+  bool hda = false;              // another; not both
   bool usb = false;              // a USB controller even without devices
   std::vector<UsbKind> usb_devices;
   std::vector<VirtioInputKind> virtio_inputs;

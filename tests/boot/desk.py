@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Debian's kernel at a desk: it draws through virtio-gpu, plays a sine of 440 Hz on the AC'97 card into a
+# Debian's kernel at a desk: it draws through virtio-gpu, plays a sine of 440 Hz on a sound card into a
 # WAV file, and is typed and pointed at over VNC through virtio-input; all with its own drivers.
-# Usage: desk.py GUESTS_FOLDER EMULATOR...
+# Usage: desk.py SOUND_CARD GUESTS_FOLDER EMULATOR...
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import array
 import math
@@ -87,21 +87,21 @@ def complaints(guest, sound):
 
 
 def main():
-    guests = pathlib.Path(sys.argv[1]).resolve()
+    card, guests = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     kernel, initrd = guests / "amd64.vmlinuz", guests / "desk.initrd"
     if not kernel.is_file() or not initrd.is_file():
         print(f"skipped, {kernel} or {initrd} is missing")
         return MISSING
-    sound, vnc_socket, screen = guests / "desk.wav", guests / "desk.vnc", guests / "desk.png"
+    sound, vnc_socket, screen = (guests / f"desk-{card}.{kind}" for kind in ("wav", "vnc", "png"))
     for path in (sound, vnc_socket):
         path.unlink(missing_ok=True)
-    command = sys.argv[2:] + [
+    command = sys.argv[3:] + [
         "-q", "-m", "512", "-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=tty0 console=ttyS0",
-        "-display", "none", "-serial", "stdio", "-vnc", f"unix:{vnc_socket}", "-vga", "virtio", "-device", "AC97",
+        "-display", "none", "-serial", "stdio", "-vnc", f"unix:{vnc_socket}", "-vga", "virtio", "-device", card,
         "-device", "virtio-keyboard", "-device", "virtio-tablet", "-audio", f"wav:{sound}", "-nic", "none",
         "-screenshot", str(screen)]
     print(shlex.join(command))
-    guest = Guest(command, guests / "desk.log")
+    guest = Guest(command, guests / f"desk-{card}.log")
     try:
         deadline = time.monotonic() + 300
         vnc = Vnc(vnc_socket, deadline)
