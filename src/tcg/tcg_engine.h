@@ -14,6 +14,7 @@
 #include "tcg/stubs.h"
 #include "tcg/tcg_options.h"
 #include "tcg/translation_cache.h"
+#include "tcg/user/user_processors.h"
 
 namespace emu {
 
@@ -86,6 +87,8 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
     return invalidation_count_.load(std::memory_order_acquire);
   }
 
+  [[nodiscard]] UserProcessors& user_processors() { return user_processors_; }
+
  private:
   class RamObserver;
   void begin_exclusive(TcgCpu& self);
@@ -123,6 +126,7 @@ class TcgEngine final : public Accelerator, public AddressSpaceListener {
   std::vector<std::unique_ptr<RamObserver>> observers_;
   std::atomic<u64> invalidation_count_{0};
   std::atomic<bool> split_lock_{false};
+  UserProcessors user_processors_;
   u64 tsc_bias_ = 0;
   bool tsc_bias_known_ = false;
 };

@@ -132,6 +132,7 @@ UserMode::Result UserMode::run() {
   }
   ++counts_.entries;
   left_out_page_ = ~u64{0};
+  const UserProcessors::Seat seat(cpu_.engine().user_processors());
   const u64 start = __builtin_ia32_rdtsc();
   UserProcess::Stop stop = UserProcess::Stop::kInterrupted;
   const UserProcess::Stop died = UserProcess::Stop::kDied;
