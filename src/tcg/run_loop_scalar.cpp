@@ -81,6 +81,38 @@ u64 TcgCpu::linear_rip() const noexcept {
   return mode_.code64() ? s.rip : (s.segments[kCs].base + s.rip) & 0xffffffff;
 }
 
+// What the mode of 64-bit code depends on.
+TcgCpu::ModeInputs TcgCpu::mode_inputs() const noexcept {
+  const CpuState& s = frame_->cpu;
+  constexpr u64 kFlags = kFlagTf | kFlagAc | kFlagIopl | kFlagVm;
+  const u64 odd = (s.smm ? 1u : 0u) | (s.interrupt_shadow ? 2u : 0u) |
+                  (one_by_translator_ ? 4u : 0u) | (reference_run_ ? 8u : 0u);
+  return {s.cr0 | (u64{s.segments[kCs].attributes} << 32) | (u64{s.segments[kSs].attributes} << 48),
+          (s.rflags & kFlags) | (odd << 32),
+          s.cr4,
+          s.efer,
+          s.xcr0,
+          s.dr7};
+}
+
+// System calls, their returns, STAC and CLAC change between few modes.
+void TcgCpu::refresh_mode() noexcept {
+  const CpuState& s = frame_->cpu;
+  if (s.cpl() != 3) one_by_translator_ = false;
+  const ModeInputs inputs = mode_inputs();
+  KnownMode& known = known_modes_[s.cpl() | ((s.rflags & kFlagAc) != 0 ? 4u : 0u)];
+  if (!s.code64() || !(known.inputs == inputs)) {
+    const TranslationMode m = compute_mode();
+    if (m.code64()) known = {inputs, m};
+    return;
+  }
+  mode_stale_ = false;
+  const u32 packed = known.mode.packed();
+  if (packed != mode_.packed()) jump_slot_ = kJumpCacheSlots + 1;  // look it up when it is needed
+  mode_ = known.mode;
+  frame_->mode = packed;
+}
+
 TranslationMode TcgCpu::compute_mode() noexcept {
   const CpuState& s = frame_->cpu;
   TranslationMode m;
@@ -389,7 +421,7 @@ const u8* TcgCpu::continue_inside() noexcept {
     return nullptr;
   }
   wants_unshared_ = false;
-  compute_mode();
+  refresh_mode();
   if (mode_.single_step || wants_native()) return nullptr;
   find_jump_slot();
   const u8* code = nullptr;
@@ -466,7 +498,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
       take_interrupts();
     }
     if (s.activity != Activity::kRunning) return stop_for(Service::kHalted);
-    if (mode_stale_) compute_mode();
+    if (mode_stale_) refresh_mode();
     if (mode_.single_step && (s.rflags & kFlagRf) == 0 && !debug_traps_held_) {
       if (const u64 hit = match_code_breakpoint(s, LinearAddr{linear_rip()})) {
         deliver_fault(core_, debug_fault(hit));

@@ -161,6 +161,12 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // Whether run() must act on `service` first.
   bool take_requests(Service& service) noexcept;
   void take_interrupts() noexcept;
+  struct ModeInputs {
+    u64 cr0_and_segments = 0, flags = 0, cr4 = 0, efer = 0, xcr0 = 0, dr7 = 0;
+    bool operator==(const ModeInputs&) const = default;
+  };
+  [[nodiscard]] ModeInputs mode_inputs() const noexcept;
+  void refresh_mode() noexcept;
   TranslationMode compute_mode() noexcept;
   // mode_, and which translation is wanted.
   [[nodiscard]] TranslationMode block_mode() const noexcept {
@@ -265,6 +271,11 @@ class TcgCpu final : public VCpu, public CpuMemory {
 
   // run state
   TranslationMode mode_;
+  struct KnownMode {
+    ModeInputs inputs;
+    TranslationMode mode;
+  };
+  KnownMode known_modes_[8];  // of 64-bit code, by CPL and AC
   bool mode_stale_ = true;
   bool reference_run_ = false;  // lock-step wants single instructions
   bool vectors_saved_ = true;
