@@ -8,6 +8,7 @@
 
 #include "cpu/cpuid_bits.h"
 #include "cpu/cpuid_model.h"
+#include "tcg/tcg_accelerator.h"
 
 namespace emu {
 namespace {
@@ -50,6 +51,7 @@ EngineReport inspect_engines() {
   if (!__builtin_cpu_supports("bmi2")) {
     report.translator_missing = "the processor lacks BMI2 (Intel since 2013, AMD since 2015)";
   }
+  report.native_user_missing = native_user_missing();
   CpuidConfig config;
   config.model = "max";
   if (const auto model = CpuidModel::create(config)) report.guest_level = level_of(model->words());

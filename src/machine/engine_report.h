@@ -15,6 +15,7 @@ struct EngineReport {
   HostFacts facts;
   std::string processor;                 // the host's brand string
   std::string translator_missing;        // empty: the translator runs here
+  std::string native_user_missing;       // empty: and guests' 64-bit programs run natively
   std::vector<std::string> guest_level;  // of CPU model "max": "x86-64-v3", "AVX-512", ...
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "cpu/accelerator.h"
@@ -15,5 +16,9 @@ namespace emu {
 [[nodiscard]] Result<std::unique_ptr<Accelerator>> create_tcg(AddressSpace& memory,
                                                               const Clock& clock,
                                                               const TcgOptions& options);
+
+// Why this host cannot run a guest's 64-bit programs natively (they are translated then), as part
+// of a sentence; empty: it can. Makes a process for a moment.
+[[nodiscard]] std::string native_user_missing();
 
 }  // namespace emu

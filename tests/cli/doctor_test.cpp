@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "machine/engine_report.h"
+
 namespace emu::cli {
 namespace {
 
@@ -21,6 +23,17 @@ TEST(Doctor, LooksAtEverythingAGuestNeeds) {
     EXPECT_FALSE(found->text.empty()) << name;
     EXPECT_EQ(found->state == State::kProblem, !found->fix.empty()) << name;
   }
+}
+
+TEST(Doctor, SaysWhyProgramsDoNotRunNatively) {
+  const EngineReport report = inspect_engines();
+  if (!report.translator_missing.empty()) GTEST_SKIP() << report.translator_missing;
+  const auto checks = check_host();
+  const auto found = std::ranges::find(checks, "translator", &HostCheck::name);
+  ASSERT_NE(found, checks.end());
+  const std::string wanted =
+      report.native_user_missing.empty() ? "at the host's speed" : report.native_user_missing;
+  EXPECT_NE(found->text.find(wanted), std::string::npos) << found->text;
 }
 
 TEST(Doctor, SaysWhetherAllIsWell) {

@@ -33,8 +33,15 @@ HostCheck kvm_check(const EngineReport& report) {
 }
 
 HostCheck translator_check(const EngineReport& report) {
-  if (report.translator_missing.empty()) return {"translator", State::kOk, "runs here", ""};
-  return {"translator", State::kProblem, report.translator_missing, "use a newer host, or KVM"};
+  if (!report.translator_missing.empty())
+    return {"translator", State::kProblem, report.translator_missing, "use a newer host, or KVM"};
+  if (report.native_user_missing.empty())
+    return {"translator", State::kOk, "runs here, guests' 64-bit programs at the host's speed", ""};
+  return {"translator", State::kOk,
+          fmt::format("runs here, guests' programs two to four times slower than it could: {} (a "
+                      "container may need ptrace allowed)",
+                      report.native_user_missing),
+          ""};
 }
 
 HostCheck processor_check(const EngineReport& report) {

@@ -24,6 +24,7 @@
 #include "base/bits.h"
 #include "base/unique_fd.h"
 #include "cpu/xsave_layout.h"
+#include "tcg/tcg_accelerator.h"
 #include "tcg/user/user_process.h"
 
 namespace emu {
@@ -142,6 +143,13 @@ Result<std::unique_ptr<UserProcess>> UserProcess::create(int ram_fd) {
   std::unique_ptr<UserProcess> process(new UserProcess(pid, stub, std::move(list)));
   if (Result<void> done = process->set_up(ram_fd); !done) return done.error();
   return process;
+}
+
+std::string native_user_missing() {
+  const UniqueFd page(::memfd_create("emu-probe", MFD_CLOEXEC));
+  if (!page || ::ftruncate(page.get(), kPageBytes) != 0) return "no memory";
+  const auto process = UserProcess::create(page.get());
+  return process ? std::string() : process.error().message;
 }
 
 bool UserProcess::wait(int& status) {
