@@ -30,7 +30,7 @@ Result<void> take_setting(const std::string& key, const std::string& value, NicC
     if (!number) return number.error();
     nic.boot_index = static_cast<int>(*number);
   } else if (key == "packed") {
-    const auto on = parse_switch(key, value);
+    const auto on = emu::parse_switch(key, value);
     if (!on) return on.error();
     nic.packed_rings = *on;
   } else if (key == "model") {

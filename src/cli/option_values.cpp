@@ -7,8 +7,6 @@
 #include <ctime>
 #include <ranges>
 
-#include "block/probe.h"
-
 namespace emu::cli {
 namespace {
 
@@ -21,20 +19,6 @@ bool parse_unsigned(std::string_view text, u64& out) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, out, base);
   return error == std::errc{} && stop == end && !text.empty();
-}
-
-Result<bool> parse_switch(std::string_view option, std::string_view key, std::string_view text) {
-  if (text == "on" || text == "yes" || text == "true") return true;
-  if (text == "off" || text == "no" || text == "false") return false;
-  return fail("{}: {}={} is neither on nor off", option, key, text);
-}
-
-template <class T, std::size_t N>
-const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
-                   std::string_view word) {
-  const auto it = std::find_if(words.begin(), words.end(),
-                               [word](const auto& entry) { return entry.first == word; });
-  return it == words.end() ? nullptr : &it->second;
 }
 
 constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{{
@@ -77,28 +61,6 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 4> kEngineWords{
     {"kvm:tcg", EngineChoice::kKvmOrTcg},
 }};
 
-constexpr std::array<std::pair<std::string_view, DriveMedia>, 3> kMediaWords{{
-    {"disk", DriveMedia::kDisk},
-    {"cdrom", DriveMedia::kCdrom},
-    {"floppy", DriveMedia::kFloppy},
-}};
-
-constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
-    {"writeback", CacheMode::kWriteBack},
-    {"writethrough", CacheMode::kWriteThrough},
-    {"unsafe", CacheMode::kUnsafe},
-    {"none", CacheMode::kNone},
-    {"directsync", CacheMode::kDirectSync},
-}};
-
-constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceWords{{
-    {"ide", DriveInterface::kIde},
-    {"virtio", DriveInterface::kVirtio},
-    {"nvme", DriveInterface::kNvme},
-    {"ahci", DriveInterface::kAhci},
-    {"sata", DriveInterface::kAhci},
-}};
-
 constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 14> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
@@ -122,79 +84,6 @@ constexpr std::array<std::pair<std::string_view, NativeUser>, 3> kNativeUserWord
     {"always", NativeUser::kAlways},
 }};
 
-Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
-  if (value == "none") return {};
-  if (value == "floppy") {
-    drive.media = DriveMedia::kFloppy;
-    return {};
-  }
-  const DriveInterface* interface = find_word(kInterfaceWords, value);
-  if (interface == nullptr)
-    return fail("{}: if={} is not there; use if=virtio, nvme, ahci, ide or floppy", option, value);
-  drive.interface = *interface;
-  return {};
-}
-
-Result<void> apply_drive_key(std::string_view option, const std::string& key,
-                             const std::string& value, DriveConfig& drive) {
-  if (key == "file") {
-    drive.file = value;
-  } else if (key == "format") {
-    if (const auto known = parse_format_name(value); !known)
-      return fail("{}: {}", option, known.error().message);
-    drive.format = value;
-  } else if (key == "if") {
-    return set_interface(option, value, drive);
-  } else if (key == "media") {
-    const DriveMedia* media = find_word(kMediaWords, value);
-    if (media == nullptr) return fail("{}: media is disk, cdrom or floppy, not {}", option, value);
-    drive.media = *media;
-  } else if (key == "index") {
-    const auto index = parse_number(option, value, 0, kMaxIdeDrives - 1);
-    if (!index) return index.error();
-    drive.position = static_cast<int>(*index);
-  } else if (key == "readonly" || key == "read-only" || key == "snapshot") {
-    const auto on = parse_switch(option, key, value);
-    if (!on) return on.error();
-    (key == "snapshot" ? drive.snapshot : drive.read_only) = *on;
-  } else if (key == "queues") {
-    const auto queues = parse_number(option, value, 1, kMaxDriveQueues);
-    if (!queues) return queues.error();
-    drive.queues = static_cast<unsigned>(*queues);
-  } else if (key == "packed") {
-    const auto on = parse_switch(option, key, value);
-    if (!on) return on.error();
-    drive.packed_rings = *on;
-  } else if (key == "serial") {
-    if (value.size() > 20) return fail("{}: serial {} is longer than 20 characters", option, value);
-    drive.serial = value;
-  } else if (key == "cache") {
-    const CacheMode* mode = find_word(kCacheWords, value);
-    if (mode == nullptr)
-      return fail("{}: cache is writeback, writethrough, none, directsync or unsafe, not {}",
-                  option, value);
-    drive.cache = *mode;
-  } else if (key == "aio") {
-    if (value != "threads" && value != "native" && value != "io_uring")
-      return fail("{}: aio is io_uring or threads, not {}", option, value);
-    drive.use_ring = value != "threads";
-  } else if (key == "key-file") {
-    drive.key_file = value;
-  } else if (key == "bps" || key == "throttling.bps-total" || key == "iops" ||
-             key == "throttling.iops-total") {
-    const auto limit = parse_number(option, value, 0, u64{1} << 40);
-    if (!limit) return limit.error();
-    (key.find("bps") != std::string::npos ? drive.bytes_per_second : drive.requests_per_second) =
-        *limit;
-  } else if (key != "id" && key != "discard") {
-    return fail(
-        "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "cache, aio, key-file, bps, iops, queues, packed",
-        option, key);
-  }
-  return {};
-}
-
 // Seconds since 1970 of "2026-01-31T12:00:00" or "2026-01-31", or false.
 bool parse_date(const std::string& text, i64& seconds) {
   std::tm tm{};
@@ -209,6 +98,12 @@ bool parse_date(const std::string& text, i64& seconds) {
 }
 
 }  // namespace
+
+Result<bool> parse_switch(std::string_view option, std::string_view key, std::string_view text) {
+  if (text == "on" || text == "yes" || text == "true") return true;
+  if (text == "off" || text == "no" || text == "false") return false;
+  return fail("{}: {}={} is neither on nor off", option, key, text);
+}
 
 KeyValues split_key_values(std::string_view text) {
   KeyValues out;
@@ -322,21 +217,6 @@ Result<EngineChoice> parse_engine(std::string_view option, std::string_view text
     return fail("{}: the engine is auto, kvm, tcg or kvm:tcg, not '{}'", option, word);
   }
   return *engine;
-}
-
-Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) {
-  DriveConfig drive;
-  for (const auto& [key, value] : split_key_values(text)) {
-    EMU_TRY(apply_drive_key(option, key.empty() ? "file" : key, value, drive));
-  }
-  if (drive.file.empty() && drive.media != DriveMedia::kCdrom) {
-    return fail("{}: file= is missing", option);
-  }
-  if (drive.interface == DriveInterface::kIde) return drive;
-  if (drive.media != DriveMedia::kDisk)
-    return fail("{}: a CD-ROM drive is if=ide, the other interfaces are for disks", option);
-  if (drive.position >= 0) return fail("{}: index is for if=ide and if=floppy", option);
-  return drive;
 }
 
 Result<CharConfig> parse_char(std::string_view option, std::string_view text) {
@@ -546,33 +426,6 @@ std::string engine_text(EngineChoice engine) {
 
 std::string memory_text(u64 bytes) {
   return bytes % kGiB == 0 ? fmt::format("{}G", bytes / kGiB) : fmt::format("{}M", bytes / kMiB);
-}
-
-std::string drive_text(const DriveConfig& drive) {
-  std::string out = "media=";
-  for (const auto& [word, media] : kMediaWords) {
-    if (media == drive.media) out += word;
-  }
-  for (const auto& [word, interface] : kInterfaceWords) {
-    if (interface == drive.interface && drive.media != DriveMedia::kFloppy && word != "sata")
-      out += fmt::format(",if={}", word);
-  }
-  if (!drive.file.empty()) out += ",file=" + escape_commas(drive.file);
-  if (!drive.format.empty()) out += ",format=" + drive.format;
-  if (drive.position >= 0) out += fmt::format(",index={}", drive.position);
-  if (drive.read_only) out += ",readonly=on";
-  if (drive.snapshot) out += ",snapshot=on";
-  for (const auto& [word, mode] : kCacheWords) {
-    if (mode == drive.cache && mode != CacheMode::kWriteBack) out += fmt::format(",cache={}", word);
-  }
-  if (!drive.use_ring) out += ",aio=threads";
-  if (!drive.key_file.empty()) out += ",key-file=" + escape_commas(drive.key_file);
-  if (drive.bytes_per_second != 0) out += fmt::format(",bps={}", drive.bytes_per_second);
-  if (drive.requests_per_second != 0) out += fmt::format(",iops={}", drive.requests_per_second);
-  if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
-  if (drive.packed_rings) out += ",packed=on";
-  if (!drive.serial.empty()) out += ",serial=" + escape_commas(drive.serial);
-  return out;
 }
 
 std::string char_text(const CharConfig& config) {

@@ -3,6 +3,8 @@
 // Source: qemu(1), "Standard options" and "Block device options", for the spellings people know.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,10 +22,22 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 // `text` with each comma doubled, so that split_key_values() gives it back.
 [[nodiscard]] std::string escape_commas(std::string_view text);
 
+// The value beside `word` in a table, or null.
+template <class T, std::size_t N>
+const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
+                   std::string_view word) {
+  const auto it = std::find_if(words.begin(), words.end(),
+                               [word](const auto& entry) { return entry.first == word; });
+  return it == words.end() ? nullptr : &it->second;
+}
+
 // Each parser returns an error sentence that names `option` as the user spelled it.
 // An unsigned decimal or 0x number in [low, high].
 [[nodiscard]] Result<u64> parse_number(std::string_view option, std::string_view text, u64 low,
                                        u64 high);
+// "on", "yes", "true" or "off", "no", "false"; `key` is what it is for.
+[[nodiscard]] Result<bool> parse_switch(std::string_view option, std::string_view key,
+                                        std::string_view text);
 // "512" (MiB), "2G", "512M", "65536K", "size=2G"; kMinMemoryBytes..kMaxMemoryBytes, whole MiB.
 [[nodiscard]] Result<u64> parse_memory(std::string_view option, std::string_view text);
 // "2", "cpus=2,cores=2,threads=1", "4,sockets=4".

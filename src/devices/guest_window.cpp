@@ -40,7 +40,7 @@ bool DmaList::add(const AddressSpace& memory, u64 address, u64 length_bytes, boo
     }
     const u64 n = std::min(length_bytes, r->length_bytes - (address - r->start));
     const std::span<u8> bytes{r->host(address), n};
-    const Place place{r->ram, r->ram_offset + (address - r->start)};
+    const Place place{r->ram, r->ram_offset + (address - r->start), length_bytes_};
     if (!pieces_.empty() && places_.back().ram == place.ram &&
         places_.back().offset + pieces_.back().size() == place.offset) {
       pieces_.back() = {pieces_.back().data(), pieces_.back().size() + n};
@@ -55,14 +55,18 @@ bool DmaList::add(const AddressSpace& memory, u64 address, u64 length_bytes, boo
   return true;
 }
 
+std::size_t DmaList::piece_with(u64& offset) const {
+  if (offset >= length_bytes_) return pieces_.size();
+  const auto behind = std::ranges::upper_bound(places_, offset, {}, &Place::start);
+  const auto index = static_cast<std::size_t>(behind - places_.begin()) - 1;
+  offset -= places_[index].start;
+  return index;
+}
+
 u64 DmaList::read(u64 offset, std::span<u8> out) const {
   u64 done = 0;
-  for (const std::span<u8>& piece : pieces_) {
-    if (done == out.size()) break;
-    if (offset >= piece.size()) {
-      offset -= piece.size();
-      continue;
-    }
+  for (std::size_t i = piece_with(offset); i < pieces_.size() && done < out.size(); ++i) {
+    const std::span<u8> piece = pieces_[i];
     const u64 n = std::min<u64>(piece.size() - offset, out.size() - done);
     std::copy_n(piece.begin() + static_cast<std::ptrdiff_t>(offset), n,
                 out.begin() + static_cast<std::ptrdiff_t>(done));
@@ -74,12 +78,8 @@ u64 DmaList::read(u64 offset, std::span<u8> out) const {
 
 u64 DmaList::write(u64 offset, std::span<const u8> in) {
   u64 done = 0;
-  for (std::size_t i = 0; i < pieces_.size() && done < in.size(); ++i) {
+  for (std::size_t i = piece_with(offset); i < pieces_.size() && done < in.size(); ++i) {
     const std::span<u8> piece = pieces_[i];
-    if (offset >= piece.size()) {
-      offset -= piece.size();
-      continue;
-    }
     const u64 n = std::min<u64>(piece.size() - offset, in.size() - done);
     std::copy_n(in.begin() + static_cast<std::ptrdiff_t>(done), n,
                 piece.begin() + static_cast<std::ptrdiff_t>(offset));
@@ -104,15 +104,12 @@ void DmaList::truncate(u64 length_bytes) {
 DmaList DmaList::part(u64 offset, u64 length_bytes) const {
   EMU_CHECK(range_fits(offset, length_bytes, length_bytes_));
   DmaList out;
-  for (std::size_t i = 0; i < pieces_.size() && out.length_bytes_ < length_bytes; ++i) {
+  const std::size_t first = piece_with(offset);
+  for (std::size_t i = first; i < pieces_.size() && out.length_bytes_ < length_bytes; ++i) {
     const std::span<u8> piece = pieces_[i];
-    if (offset >= piece.size()) {
-      offset -= piece.size();
-      continue;
-    }
     const u64 n = std::min<u64>(piece.size() - offset, length_bytes - out.length_bytes_);
     out.pieces_.push_back(piece.subspan(offset, n));
-    out.places_.push_back({places_[i].ram, places_[i].offset + offset});
+    out.places_.push_back({places_[i].ram, places_[i].offset + offset, out.length_bytes_});
     out.length_bytes_ += n;
     offset = 0;
   }

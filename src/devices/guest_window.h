@@ -75,8 +75,12 @@ class DmaList {
  private:
   struct Place {
     GuestRam* ram;
-    u64 offset;
+    u64 offset;  // in ram
+    u64 start;   // in the list
   };
+  // The piece that has the list's byte `offset`, and `offset` in it; pieces_.size() behind the end.
+  // Lists of hostile guests have many pieces.
+  [[nodiscard]] std::size_t piece_with(u64& offset) const;
   std::vector<std::span<u8>> pieces_;
   std::vector<Place> places_;  // of pieces_, in step
   u64 length_bytes_ = 0;

@@ -168,6 +168,19 @@ TEST_F(Luks, WithoutTheKeyThereIsASentence) {
   EXPECT_NE(read.error().message.find("no key was given"), std::string::npos);
 }
 
+// It would take hours to find out that no slot opens.
+TEST(LuksHeader, EndlessIterationsAreRefused) {
+  for (const u64 at : {164u, 212u}) {  // of the key's digest, of the first slot
+    MemoryFile file("endless");
+    ASSERT_TRUE(crypt::format_luks(file, 0, {kPassphrase, 1}));
+    const std::vector<u8> many{0x04, 0x00, 0x00, 0x01};
+    ASSERT_TRUE(file.write_flat(at, many));
+    const auto opened = crypt::unlock_luks(file, 0, "x");
+    ASSERT_FALSE(opened);
+    EXPECT_NE(opened.error().message.find("damaged"), std::string::npos);
+  }
+}
+
 TEST(LuksHeader, DamageIsRefused) {
   std::vector<u8> header(592);
   MemoryFile plain("plain");
@@ -177,7 +190,7 @@ TEST(LuksHeader, DamageIsRefused) {
   for (int round = 0; round < 300; ++round) {
     auto damaged = header;
     damaged[dice() % 240] = static_cast<u8>(dice());
-    // Iteration counts stay: a huge one is allowed, and would take its time.
+    // Iteration counts stay: a large one is allowed, and would take its time.
     for (const u64 at : {164u, 212u}) std::copy_n(header.begin() + at, 4, damaged.begin() + at);
     MemoryFile file("damaged");
     ASSERT_TRUE(file.grow(64 * kKiB));

@@ -29,7 +29,7 @@ constexpr std::string_view kMagic("LUKS\xba\xbe", 6);
 constexpr u32 kSlotActive = 0x00ac71f3, kSlotUnused = 0x0000dead;
 constexpr u32 kStripes = 4000;
 constexpr u32 kMaxKeyBytes = 64;
-constexpr u32 kMaxIterations = 1u << 30;
+constexpr u32 kMaxIterations = 1u << 26;  // half a minute a slot; a hostile header has eight
 constexpr u32 kMinIterations = 1000;
 constexpr u64 kAlignSectors = 4096 / kSectorBytes;
 constexpr u64 kNewKeyBytes = 64;  // XTS: two keys of 256 bits
