@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 
 #include "base/bits.h"
@@ -132,6 +133,42 @@ TEST(UserNetwork, HostileFramesAreSurvived) {
   }
   rig.send(arp_request(2));
   ASSERT_TRUE(rig.wait_for(1));
+}
+
+// UDP from 10.0.2.15:`port` to the host's port 9 (discard), which opens a socket each.
+Frame datagram(u16 port) {
+  Frame f(14 + 20 + 8 + 4);
+  const u8 head[] = {0x52, 0x55, 10, 0, 2, 2, 0x52, 0x54, 0, 1, 2, 3, 8, 0, 0x45};
+  std::copy_n(head, sizeof head, f.begin());
+  store_be(&f[16], u16{32});
+  f[22] = 64;
+  f[23] = 17;
+  store_be(&f[26], u32{0x0a00020f});
+  store_be(&f[30], u32{0x0a000202});
+  store_be(&f[24], fold_checksum(sum_words(std::span(f).subspan(14, 20))));
+  store_be(&f[34], port);
+  store_be(&f[36], u16{9});
+  store_be(&f[38], u16{12});
+  return f;
+}
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
+TEST(UserNetwork, AGuestOpensOnlySoManySockets) {
+  UserRig rig;
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.net->set_running(true);
+  }
+  const auto before = open_descriptors();
+  rig.send(arp_request(2));
+  for (unsigned port = 1; port < 6000; ++port) rig.send(datagram(static_cast<u16>(port)));
+  rig.send(arp_request(3));  // behind all that
+  ASSERT_TRUE(rig.wait_for(2));
+  EXPECT_GT(open_descriptors(), before + 100);
+  EXPECT_LE(open_descriptors(), before + 2048);
 }
 
 TEST(Capture, FileHoldsWhatPassed) {
