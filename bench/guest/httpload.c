@@ -16,12 +16,12 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int request(const struct sockaddr_in *to) {
+static int request(const struct sockaddr_in* to) {
   static const char kAsk[] = "GET /small HTTP/1.0\r\n\r\n";
   char answer[4096];
   size_t got = 0;
   int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0 || connect(fd, (const struct sockaddr *)to, sizeof *to) != 0) exit(1);
+  if (fd < 0 || connect(fd, (const struct sockaddr*)to, sizeof *to) != 0) exit(1);
   if (write(fd, kAsk, sizeof kAsk - 1) != (ssize_t)(sizeof kAsk - 1)) exit(1);
   for (;;) {
     ssize_t n = read(fd, answer + got, sizeof answer - got);
@@ -32,7 +32,7 @@ static int request(const struct sockaddr_in *to) {
   return got > 12 && memcmp(answer + 9, "200", 3) == 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 4) return 2;
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
   inet_pton(AF_INET, argv[1], &to.sin_addr);
