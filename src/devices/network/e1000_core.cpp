@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/network/e1000.h"
+#include "devices/network/e1000_core.h"
 
 #include <numeric>
 
@@ -11,7 +11,6 @@ using namespace e1000;
 
 namespace {
 
-constexpr u16 kIntel = 0x8086, k82540em = 0x100e;
 constexpr u64 kThrottleUnitNs = 256;  // ITR (13.4.18)
 
 // Registers that keep what is written to them, with the bits that do.
@@ -39,15 +38,10 @@ u32 writable_bits(u32 offset) {
   return 0;
 }
 
-std::array<u16, kEepromWords> make_eeprom(const MacAddress& mac) {
-  std::array<u16, kEepromWords> words{};
+// The address in front, the checksum behind (5.6).
+std::array<u16, kEepromWords> finished(std::array<u16, kEepromWords> words, const MacAddress& mac) {
   for (unsigned i = 0; i < 3; ++i) words[i] = static_cast<u16>(mac[2 * i] | mac[2 * i + 1] << 8);
-  words[kEepromControl1] = 0x6403;  // signature 01b, subsystem ids are loaded
-  words[kEepromSubsystem] = k82540em;
-  words[kEepromSubsystemVendor] = kIntel;
-  words[kEepromDevice] = k82540em;
-  words[kEepromVendor] = kIntel;
-  words[kEepromControl2] = 0x3040;
+  words[kEepromChecksum] = 0;
   const u32 sum = std::accumulate(words.begin(), words.end(), u32{0});
   words[kEepromChecksum] = static_cast<u16>(kEepromSum - sum);
   return words;
@@ -55,37 +49,33 @@ std::array<u16, kEepromWords> make_eeprom(const MacAddress& mac) {
 
 }  // namespace
 
-E1000::E1000(PciBus& pci, u8 devfn, std::string name, const MacAddress& mac, NetBackend& backend,
-             Clock& clock)
-    : PciDevice(pci, devfn, std::move(name),
-                {.vendor = kIntel,
-                 .device = k82540em,
-                 .revision = 3,
-                 .class_code = 0x020000,
-                 .interrupt_pin = 1}),
+E1000Core::E1000Core(PciBus& pci, u8 devfn, std::string name, const Chip& chip, NvmWords words,
+                     const MacAddress& mac, NetBackend& backend, Clock& clock)
+    : PciDevice(pci, devfn, std::move(name), chip.identity),
       backend_(backend),
       clock_(clock),
+      chip_(chip),
       memory_bar_(Region::mmio("e1000", kWindowBytes, registers_, AccessSizes{4, 4, false})),
-      io_bar_(Region::mmio("e1000.io", 64, io_ports_, AccessSizes{4, 4, false})),
+      io_bar_(Region::mmio("e1000.io", chip.io_bytes, io_ports_, AccessSizes{4, 4, false})),
       throttle_(clock.create_timer([this] { throttle_passed(); })) {
-  eeprom_.fill(make_eeprom(mac));
+  eeprom_.fill(finished(words, mac));
   add_bar(0, BarKind::kMemory32, *memory_bar_);
-  add_bar(1, BarKind::kIo, *io_bar_);
+  add_bar(chip.io_bar, BarKind::kIo, *io_bar_);
   backend_.set_receiver(this);
 }
 
-E1000::~E1000() {
+E1000Core::~E1000Core() {
   backend_.set_receiver(nullptr);
 }
 
-void E1000::reset() {
+void E1000Core::reset() {
   reset_config();
   soft_reset();
   io_address_ = 0;
 }
 
 // CTRL.RST: all but the PCI configuration (14.6).
-void E1000::soft_reset() {
+void E1000Core::soft_reset() {
   registers_words_.fill(0);
   phy_.fill(0);
   phy_[kPhyControl] = 0x1140;
@@ -101,17 +91,15 @@ void E1000::soft_reset() {
   }
   reg(kRal + 4) |= u32{1} << 31;  // address valid
   eeprom_.reset();
-  context_ = segment_context_ = {};
-  frame_.clear();
-  frame_started_ = frame_segmented_ = false;
-  frame_options_ = 0;
+  tx_ = {};
   throttled_until_ns_ = 0;
-  pending_ = false;
+  pending_ = 0;
   throttle_->cancel();
-  set_intx(false);
+  set_interrupt(false);
+  reset_chip();
 }
 
-u64 E1000::read_register(u64 at, unsigned) {
+u64 E1000Core::read_register(u64 at, unsigned) {
   const u32 offset = static_cast<u32>(at);
   if (offset >= kRegisterBytes) return 0;
   switch (offset) {
@@ -134,7 +122,7 @@ u64 E1000::read_register(u64 at, unsigned) {
   return reg(offset);
 }
 
-void E1000::write_register(u64 at, unsigned, u64 wide) {
+void E1000Core::write_register(u64 at, unsigned, u64 wide) {
   const u32 offset = static_cast<u32>(at);
   const u32 value = static_cast<u32>(wide);
   switch (offset) {
@@ -152,16 +140,16 @@ void E1000::write_register(u64 at, unsigned, u64 wide) {
       reg(kIcr) &= ~value;
       return update_interrupt();
     case kIcs:
-      return raise(value & 0x1ffff);
+      return raise(value & chip_.causes);
     case kIms:
-      reg(kIms) |= value & 0x1ffff;
+      reg(kIms) |= value & chip_.causes;
       return update_interrupt();
     case kImc:
       reg(kIms) &= ~value;
       return update_interrupt();
     case kTdt:
       reg(kTdt) = value & 0xffff;
-      return transmit();
+      return transmit(0);
     case kRdt:
       reg(kRdt) = value & 0xffff;
       return backend_.receiver_ready();
@@ -172,37 +160,39 @@ void E1000::write_register(u64 at, unsigned, u64 wide) {
   const u32 mask = writable_bits(offset);
   reg(offset) = (reg(offset) & ~mask) | (value & mask);
   if (offset == kRctl || offset == kRdh || offset == kRdlen) backend_.receiver_ready();
-  if (offset == kTctl) transmit();
+  if (offset == kTctl) {
+    for (unsigned queue = 0; queue < chip_.queues; ++queue) transmit(queue);
+  }
 }
 
 // IOADDR and IODATA (13.3).
-u64 E1000::read_port(u64 offset, unsigned size) {
+u64 E1000Core::read_port(u64 offset, unsigned size) {
   if (offset == 0) return io_address_;
   return offset == 4 && io_address_ < kWindowBytes ? read_register(io_address_ & ~3u, size) : 0;
 }
 
-void E1000::write_port(u64 offset, unsigned size, u64 value) {
+void E1000Core::write_port(u64 offset, unsigned size, u64 value) {
   if (offset == 0) io_address_ = static_cast<u32>(value);
   if (offset == 4 && io_address_ < kWindowBytes) write_register(io_address_ & ~3u, size, value);
 }
 
-void E1000::write_control(u32 value) {
+void E1000Core::write_control(u32 value) {
   if ((value & kCtrlReset) != 0) return soft_reset();
   reg(kCtrl) = value & ~(kCtrlReset | kCtrlPhyReset);
 }
 
-void E1000::write_eecd(u32 value) {
+void E1000Core::write_eecd(u32 value) {
   reg(kEecd) = value & (kEecdClock | kEecdSelect | kEecdIn | kEecdRequest);
   eeprom_.set_wires((value & kEecdSelect) != 0, (value & kEecdClock) != 0, (value & kEecdIn) != 0);
 }
 
-u32 E1000::read_eecd() const {
+u32 E1000Core::read_eecd() const {
   u32 value = reg(kEecd) | kEecdPresent;
   if ((value & kEecdRequest) != 0) value |= kEecdGrant;
   return eeprom_.out() ? value | kEecdOut : value;
 }
 
-void E1000::write_mdic(u32 value) {
+void E1000Core::write_mdic(u32 value) {
   const unsigned index = (value >> 16) & 0x1f;
   u32 result = (value & ~0xffffu) | kMdicReady;
   if (((value >> 21) & 0x1f) != 1) {
@@ -217,7 +207,7 @@ void E1000::write_mdic(u32 value) {
   if ((value & kMdicInterrupt) != 0) raise(kMdac);
 }
 
-u16 E1000::read_phy(unsigned index) const {
+u16 E1000Core::read_phy(unsigned index) const {
   const u16 up = link_ ? 0xffff : 0;
   switch (index) {
     case kPhyStatus:
@@ -225,7 +215,7 @@ u16 E1000::read_phy(unsigned index) const {
     case kPhyId1:
       return 0x0141;
     case kPhyId2:
-      return 0x0c20;
+      return chip_.phy_id2;
     case kPhyPartner:
       return 0x45e1 & up;
     case kPhyExpansion:
@@ -241,7 +231,7 @@ u16 E1000::read_phy(unsigned index) const {
   }
 }
 
-void E1000::write_phy(unsigned index, u16 value) {
+void E1000Core::write_phy(unsigned index, u16 value) {
   if (index == kPhyControl) {
     const bool restart = (value & 0x0200) != 0;
     phy_[index] = value & static_cast<u16>(~0x8240);  // reset and restart clear themselves
@@ -252,13 +242,13 @@ void E1000::write_phy(unsigned index, u16 value) {
   }
 }
 
-void E1000::raise(u32 causes) {
+void E1000Core::raise(u32 causes) {
   reg(kIcr) |= causes;
   update_interrupt();
 }
 
 // At most one assertion per ITR interval (13.4.18); what comes meanwhile waits for the timer.
-void E1000::update_interrupt() {
+void E1000Core::update_interrupt() {
   const bool wanted = (reg(kIcr) & reg(kIms)) != 0;
   if (wanted) {
     const u64 now = clock_.now_ns();
@@ -273,15 +263,15 @@ void E1000::update_interrupt() {
   } else {
     reg(kIcr) &= ~kAsserted;
   }
-  set_intx(wanted);
+  set_interrupt(wanted);
 }
 
-void E1000::throttle_passed() {
+void E1000Core::throttle_passed() {
   throttled_until_ns_ = 0;
   update_interrupt();
 }
 
-void E1000::set_link(bool up) {
+void E1000Core::set_link(bool up) {
   if (link_ == up) return;
   link_ = up;
   reg(kStatus) = (reg(kStatus) & ~kStatusLinkUp) | (up ? kStatusLinkUp : 0);
@@ -289,48 +279,55 @@ void E1000::set_link(bool up) {
   if (up) backend_.receiver_ready();
 }
 
-void E1000::count(u32 frames, u32 bytes_low, std::size_t bytes) {
+void E1000Core::count(u32 frames, u32 bytes_low, std::size_t bytes) {
   ++reg(frames);
   const u64 total = (u64{reg(bytes_low + 4)} << 32 | reg(bytes_low)) + bytes + 4;  // with FCS
   reg(bytes_low) = static_cast<u32>(total);
   reg(bytes_low + 4) = static_cast<u32>(total >> 32);
 }
 
-void E1000::transfer(StateIo& io) {
+void E1000Core::transfer(StateIo& io) {
   io.section(name(), 1, [&] {
     transfer_config(io);
     io.field(1, "registers", registers_words_);
     io.field(2, "phy", phy_);
     io.field(3, "io_address", io_address_);
     eeprom_.transfer(io);
-    io.field(9, "frame", frame_, kMaxFrameBytes);
-    io.field(10, "frame_options", frame_options_);
-    io.field(11, "frame_segmented", frame_segmented_);
-    io.field(12, "frame_started", frame_started_);
     io.field(13, "throttled_until_ns", throttled_until_ns_);
     io.field(14, "link", link_);
-    const auto context = [&io](std::string_view section, TxContext& c) {
-      io.section(section, 1, [&] {
-        io.field(1, "ip_start", c.ip_start);
-        io.field(2, "ip_offset", c.ip_offset);
-        io.field(3, "tcp_start", c.tcp_start);
-        io.field(4, "tcp_offset", c.tcp_offset);
-        io.field(5, "ip_end", c.ip_end);
-        io.field(6, "tcp_end", c.tcp_end);
-        io.field(7, "mss", c.mss);
-        io.field(8, "header_bytes", c.header_bytes);
-        io.field(9, "tcp", c.tcp);
-      });
-    };
-    context("context", context_);
-    context("segment_context", segment_context_);
+    transfer_queue(io, tx_[0]);
+    if (chip_.queues > 1) io.section("queue1", 1, [&] { transfer_queue(io, tx_[1]); });
+    transfer_chip(io);
   });
 }
 
-void E1000::resumed() {
+void E1000Core::transfer_queue(StateIo& io, TxQueue& queue) {
+  io.field(9, "frame", queue.frame, kMaxFrameBytes + 1);
+  io.field(10, "frame_options", queue.options);
+  io.field(11, "frame_segmented", queue.segmented);
+  io.field(12, "frame_started", queue.started);
+  const auto context = [&io](std::string_view section, TxContext& c) {
+    io.section(section, 1, [&] {
+      io.field(1, "ip_start", c.ip_start);
+      io.field(2, "ip_offset", c.ip_offset);
+      io.field(3, "tcp_start", c.tcp_start);
+      io.field(4, "tcp_offset", c.tcp_offset);
+      io.field(5, "ip_end", c.ip_end);
+      io.field(6, "tcp_end", c.tcp_end);
+      io.field(7, "mss", c.mss);
+      io.field(8, "header_bytes", c.header_bytes);
+      io.field(9, "tcp", c.tcp);
+    });
+  };
+  context("context", queue.context);
+  context("segment_context", queue.segment_context);
+}
+
+void E1000Core::resumed() {
   resume_config();
-  pending_ = false;
+  pending_ = 0;
   throttle_->arm(throttled_until_ns_ > clock_.now_ns() ? throttled_until_ns_ : kNever);
+  resumed_chip();
   backend_.receiver_ready();
 }
 
