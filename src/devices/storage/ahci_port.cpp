@@ -175,7 +175,7 @@ bool AhciPort::must_wait(unsigned slot) const {
   if (requests_.empty()) return false;
   const u64 header = list_base() + u64{slot} * kHeaderBytes;
   const u64 command = (wires_.memory.load(header + 8, 8) & ~u64{127}) + 2;
-  return !requests_.begin()->second.is_queued || !is_queued(wires_.memory.load(command, 1));
+  return !requests_.all().begin()->second.is_queued || !is_queued(wires_.memory.load(command, 1));
 }
 
 void AhciPort::run_slots() {
@@ -197,24 +197,22 @@ void AhciPort::start_slot(unsigned slot) {
   const u64 header = list_base() + u64{slot} * kHeaderBytes;
   const u32 flags = static_cast<u32>(wires_.memory.load(header, 4));
   const u64 table = wires_.memory.load(header + 8, 8) & ~u64{127};
-  const u64 id = next_id_++;
-  Request& request = requests_[id];
+  auto [id, request] = requests_.add();
   request.slot = slot;
   wires_.memory.read(table, request.fis);
   if (request.fis[0] != kFisRegisterToDevice || (flags & 31) < 5) {
-    requests_.erase(id);
+    static_cast<void>(requests_.take(id));
     is_stopped_ = true;
     return raise(kIsHbd);
   }
   if ((request.fis[1] & 0x80) == 0) {  // the control register: a software reset and its end
     const bool is_reset = (request.fis[15] & ata::kControlSrst) != 0;
-    requests_.erase(id);
+    static_cast<void>(requests_.take(id));
     started_ &= ~(1u << slot);
     ci_ &= ~(1u << slot);
     if (!is_reset) send_signature();
     return;
   }
-  request.waits = 1;  // no answer may end the request while it is being started
   execute(id, request);
 }
 
@@ -229,34 +227,15 @@ bool AhciPort::map_prds(u64 header, u64 limit_bytes, bool for_writing, DmaList& 
   return true;
 }
 
-void AhciPort::submit(u64 id, BlockRequest block) {
-  ++requests_[id].waits;
-  backend_->submit(std::move(block),
-                   [this, id, alive = std::weak_ptr<char>(alive_)](const Result<void>& result) {
-                     if (!alive.expired()) answered(id, result);
-                   });
-}
-
-void AhciPort::answered(u64 id, const Result<void>& result) {
-  const auto found = requests_.find(id);
-  if (found == requests_.end()) return;  // from before a reset
-  Request& request = found->second;
-  if (!result) {
-    request.failed = true;
-    if (complaints_.pass())
-      log(LogLevel::kError, "ahci", "{}: {}", backend_->describe(), result.error().message);
-  }
-  if (--request.waits != 0) return;
-  if (request.is_read) request.data.publish();  // also what a failed read left
-  if (request.failed) return abort(id, request.is_read ? ata::kUnc : ata::kAbrt);
-  if (std::exchange(request.flushes_after, false)) return submit(id, {BlockOp::kFlush, 0, 0, {}});
+void AhciPort::ended(u64 id) {
+  const Request& request = requests_.all().at(id);
+  if (request.failed) return abort(id, request.reads ? ata::kUnc : ata::kAbrt);
   succeed(id);
   run_slots();
 }
 
 void AhciPort::succeed(u64 id, bool was_pio) {
-  auto node = requests_.extract(id);
-  const Request& request = node.mapped();
+  const Request request = requests_.take(id);
   const u32 bit = 1u << request.slot;
   const u64 header = list_base() + u64{request.slot} * kHeaderBytes;
   if (!request.is_queued) {
@@ -281,8 +260,7 @@ void AhciPort::succeed(u64 id, bool was_pio) {
 
 // The port stops at an error until the guest has looked and restarts the list (6.2.2).
 void AhciPort::abort(u64 id, u8 error) {
-  auto node = requests_.extract(id);
-  const Request& request = node.mapped();
+  const Request request = requests_.take(id);
   status_ = ata::kDrdy | ata::kDsc | ata::kErr;
   error_ = error;
   is_stopped_ = true;
@@ -345,7 +323,7 @@ void AhciPort::transfer(StateIo& io) {
 // Commands that were under way when the state was saved are done again; that moves the same data.
 void AhciPort::resumed() {
   const bool mine =
-      std::ranges::any_of(requests_, [](const auto& r) { return r.second.waits != 0; });
+      std::ranges::any_of(requests_.all(), [](const auto& r) { return r.second.waits != 0; });
   if (mine || !can_run()) return;
   ci_ |= std::exchange(started_, 0);
   run_slots();

@@ -8,8 +8,6 @@
 
 #include <array>
 #include <functional>
-#include <map>
-#include <memory>
 
 #include "base/log.h"
 #include "base/state_io.h"
@@ -17,6 +15,7 @@
 #include "devices/guest_window.h"
 #include "devices/storage/ahci_spec.h"
 #include "devices/storage/ata_identify.h"
+#include "devices/storage/disk_requests.h"
 
 namespace emu {
 
@@ -43,16 +42,11 @@ class AhciPort {
  private:
   using Fis = std::array<u8, 64>;
   // A command between its slot and its end.
-  struct Request {
+  struct Request : DiskRequest {
     unsigned slot = 0;
     Fis fis{};
-    DmaList data;
     u64 moved_bytes = 0;
-    unsigned waits = 0;
-    bool failed = false;
     bool is_queued = false;
-    bool is_read = false;
-    bool flushes_after = false;
   };
   struct Range {
     u64 first = 0;
@@ -76,8 +70,7 @@ class AhciPort {
   void set_features(u64 id, Request& request);
   void smart(u64 id, Request& request);
   void trim(u64 id, Request& request);
-  void submit(u64 id, BlockRequest block);
-  void answered(u64 id, const Result<void>& result);
+  void ended(u64 id);
   void succeed(u64 id, bool was_pio = false);
   void abort(u64 id, u8 error);
   void post_fis(u32 at, std::span<const u8> fis);
@@ -110,11 +103,9 @@ class AhciPort {
   u8 transfer_mode_ = 0x45;
   u8 failed_tag_ = 0x80;  // for the NCQ error log; 80h: none
   u8 failed_error_ = 0;
-  std::map<u64, Request> requests_;
+  DiskRequests<Request> requests_{"ahci", [this](u64 id) { ended(id); }};
   // scratch (rebuilt)
-  u64 next_id_ = 0;
   bool running_ = false;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace emu
