@@ -61,7 +61,7 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 4> kEngineWords{
     {"kvm:tcg", EngineChoice::kKvmOrTcg},
 }};
 
-constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 14> kTranslatorSwitches{{
+constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 17> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
     {"share-checks", &TcgOptions::share_checks},
@@ -71,6 +71,9 @@ constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 14> kTrans
     {"one-insn", &TcgOptions::one_instruction_blocks},
     {"decode-cache", &TcgOptions::decode_cache},
     {"stay-inside", &TcgOptions::stay_inside},
+    {"inline-modes", &TcgOptions::inline_modes},
+    {"inline-strings", &TcgOptions::inline_strings},
+    {"host-xsave", &TcgOptions::host_xsave},
     {"park-pages", &TcgOptions::park_pages},
     {"live-immediates", &TcgOptions::live_immediates},
     {"move-code", &TcgOptions::move_code},

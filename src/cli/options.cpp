@@ -208,7 +208,8 @@ void add_inspection_options(CLI::App& app, Options& c) {
       ->group(group);
   add_list(app, "--translator", c.translator,
            "Switches: chain=off jump-cache=off pair-returns=off share-checks=off predict-pages=on "
-           "dead-flags=off park-pages=off live-immediates=off stay-inside=off decode-cache=off "
+           "dead-flags=off park-pages=off live-immediates=off stay-inside=off inline-modes=off "
+           "inline-strings=off host-xsave=off decode-cache=off "
            "move-code=off tag-tlb=off lock-step=N native-user=off|always "
            "max-block=N code-cache=SIZE")
       ->type_name("SWITCHES")

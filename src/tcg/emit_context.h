@@ -179,6 +179,7 @@ class EmitContext {
 
   // emit_exits.cpp
   void exit_direct(u64 target);
+  void exit_to_memory_set(const GuestInstruction& g, MemorySet set);
   void add_exit(u64 target, u32 field, bool unshared = false);
   void exit_conditional(u8 condition, u64 target);
   void emit_poll(u64 target);
@@ -203,6 +204,13 @@ class EmitContext {
   [[nodiscard]] bool emit_inline_system(const GuestInstruction& g);
   void emit_read_tsc();
   void emit_set_interrupts(const GuestInstruction& g);
+  [[nodiscard]] bool emit_segment_base(const GuestInstruction& g);
+  [[nodiscard]] bool emit_access_switch(const GuestInstruction& g);
+  void lift_access_checks(const GuestInstruction& g);
+  void restore_access_checks(const GuestInstruction& g);
+  void enter_memory_set(MemorySet set);
+  [[nodiscard]] bool emit_transfer(const GuestInstruction& g);
+  [[nodiscard]] bool emit_string_in_page(const GuestInstruction& g, const SystemCall& call);
   void emit_raise(u8 vector, bool has_error);
   void raise_unsupported(const GuestInstruction& g);
 

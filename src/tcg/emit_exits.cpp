@@ -33,6 +33,15 @@ void EmitContext::exit_direct(u64 target) {
   add_exit(target, as_.jmp_forward());
 }
 
+// Behind `g`, in the mode whose accesses use `set`.
+void EmitContext::exit_to_memory_set(const GuestInstruction& g, MemorySet set) {
+  TranslationMode there = mode_;
+  there.memory_set = static_cast<u32>(set) & 3;
+  as_.align_field(1, 4);
+  add_exit(next_rip(g), as_.jmp_forward());
+  out_->exits.back().mode_change = mode_.packed() ^ there.packed();
+}
+
 void EmitContext::exit_conditional(u8 condition, u64 target) {
   if (target <= current_->rip) {
     const u32 skip = as_.jcc_forward(condition ^ 1);

@@ -201,6 +201,7 @@ void EmitContext::emit_system(const GuestInstruction& g) {
   if (is_string(g)) {
     call.segment = kDs;
     describe_string(g, call);
+    if (emit_string_in_page(g, call)) return;
     return call_handler(call);
   }
   if (g.info.mnemonic == ZYDIS_MNEMONIC_IN || g.info.mnemonic == ZYDIS_MNEMONIC_OUT) {

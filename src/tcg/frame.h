@@ -46,6 +46,19 @@ struct JumpCacheSlot {
   const u8* code[kJumpCacheEntries];
 };
 
+// A system call or its return as generated code carries it out: what is known to come of one that
+// starts in `from_mode`. The runtime notes it when it has carried one out, and forgets it when a
+// register that decides about it changes.
+inline constexpr u32 kNoMode = ~0u;
+struct FastTransfer {
+  u32 from_mode = kNoMode;
+  u32 to_mode = 0;
+  u64 table = 0;      // host address of to_mode's JumpCacheSlot
+  u64 stack_end = 0;  // last entry of the return stack there
+  u64 barrier = 0;    // SYSCALL: what its SYSRET finds on the return stack
+  Segment cs, ss;
+};
+
 // Everything generated code reaches as gs:[offset]. Standard layout; guest registers live in host
 // registers while generated code runs (see register_map.h), and in cpu.gpr otherwise.
 struct alignas(4096) VcpuFrame {
@@ -64,10 +77,13 @@ struct alignas(4096) VcpuFrame {
   u32 interrupt_line = 0;   // level of INTR; set by other threads (atomic access)
   u64 tsc_bias = 0;         // host TSC + this = the engine's TSC
   u32 exit_argument = 0;
-  u64 exit_address = 0;      // slow path: linear address; faults: host PC
-  u64 spill[8] = {};         // scratch for generated code
-  u64 stub_flags = 0;        // scratch for stubs: LAHF/SETO image
-  u64 leave_reason = 0;      // set by C++ called from a block: do not return to it
+  u64 exit_address = 0;  // slow path: linear address; faults: host PC
+  u64 spill[8] = {};     // scratch for generated code
+  u64 stub_flags = 0;    // scratch for stubs: LAHF/SETO image
+  u64 leave_reason = 0;  // set by C++ called from a block: do not return to it
+  FastTransfer syscall, sysret;
+  u32 sysret_blocked = 0;  // the runtime wants to see the return to ring 3
+  u64 fast_syscalls = 0, fast_sysrets = 0, fast_strings = 0;  // counts
   u64 shared_host[16] = {};  // host address of each checked range of the running block
   // Offsets below these may be read/written through the segment without further checks: an access
   // of n bytes at `offset` is fine if offset + n <= the value (2^32 at most; 0: always ask

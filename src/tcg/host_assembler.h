@@ -93,6 +93,10 @@ class HostAssembler {
   void store_imm(const HostMem& m, i32 value, unsigned size = 8);  // sign-extended to 8
   void zero_extend(u8 to, u8 from, unsigned size);                 // of 1, 2 or 4 bytes
   void sign_extend(u8 to, u8 from, unsigned size);                 // to 64 bits
+  void push(u8 from) {
+    if (from >= 8) byte(0x41);
+    byte(static_cast<u8>(0x50 | (from & 7)));
+  }
   void lea(u8 to, const HostMem& m, unsigned size = 8);
   void xchg(u8 a, u8 b, unsigned size = 8);
   void swap_low_bytes(u8 reg);  // xchg al,ah and so on: reg is rax..rbx

@@ -3,6 +3,7 @@
 // Source: Intel SDM vol. 3 2.2 (modes), 3.4.5 (segment descriptors).
 #include "cpu/debug_registers.h"
 #include "cpu/xsave_layout.h"
+#include "tcg/system_handlers.h"
 #include "tcg/tcg_cpu.h"
 
 namespace emu {
@@ -33,6 +34,7 @@ TcgCpu::ModeInputs TcgCpu::mode_inputs() const noexcept {
 void TcgCpu::refresh_mode() noexcept {
   const CpuState& s = frame_->cpu;
   if (s.cpl() != 3) one_by_translator_ = false;
+  check_transfers();
   const ModeInputs inputs = mode_inputs();
   KnownMode& known = known_modes_[s.cpl() | ((s.rflags & kFlagAc) != 0 ? 4u : 0u)];
   if (!s.code64() || !(known.inputs == inputs)) {
@@ -41,10 +43,7 @@ void TcgCpu::refresh_mode() noexcept {
     return;
   }
   mode_stale_ = false;
-  const u32 packed = known.mode.packed();
-  if (packed != mode_.packed()) jump_slot_ = kJumpCacheSlots + 1;  // look it up when it is needed
-  mode_ = known.mode;
-  frame_->mode = packed;
+  frame_->mode = known.mode.packed();
 }
 
 TranslationMode TcgCpu::compute_mode() noexcept {
@@ -92,13 +91,9 @@ TranslationMode TcgCpu::compute_mode() noexcept {
   m.fsgsbase = (s.cr4 & kCr4Fsgsbase) != 0;
   mode_stale_ = false;
   if (!code64) update_segment_limits();
-  if (m.packed() != mode_.packed()) {
-    if (!code64 && mode_.code64()) {
-      for (unsigned r = 0; r < 8; ++r) frame_->cpu.gpr[r] &= 0xffffffff;
-    }
-    jump_slot_ = kJumpCacheSlots + 1;  // look it up when it is needed
+  if (!code64 && mode().code64()) {
+    for (unsigned r = 0; r < 8; ++r) frame_->cpu.gpr[r] &= 0xffffffff;
   }
-  mode_ = m;
   frame_->mode = m.packed();
   return m;
 }
@@ -118,6 +113,47 @@ void TcgCpu::update_segment_limits() noexcept {
     frame_->segment_write_limit[i] =
         fine && (plain || (!code && (g.attributes & kSegWritable) != 0)) ? end : 0;
   }
+}
+
+void TcgCpu::check_transfers() noexcept {
+  if (!(transfer_inputs_ == transfer_inputs())) forget_transfers();
+}
+
+// A SYSCALL or SYSRET went from `from_mode` to the present mode: what of it is always so?
+void TcgCpu::note_transfer(const SystemCall& call, u32 from_mode) noexcept {
+  const CpuState& s = frame_->cpu;
+  const bool enters = call.handler == system_syscall;
+  constexpr u64 kModeFlags = kFlagTf | kFlagAc | kFlagIopl;
+  if (!engine_.options().inline_modes || !mode().code64() || mode().single_step) return;
+  if (enters ? (s.sfmask & kModeFlags) != kModeFlags || mode().cpl != 0
+             : (s.rflags & kModeFlags) != 0 || mode().cpl != 3) {
+    return;
+  }
+  find_jump_slot();
+  if (jump_slot_ >= kJumpCacheSlots) return;
+  check_transfers();
+  transfer_inputs_ = transfer_inputs();
+  const Stubs& stubs = engine_.stubs();
+  FastTransfer& t = enters ? frame_->syscall : frame_->sysret;
+  t.from_mode = from_mode;
+  t.to_mode = frame_->mode;
+  t.table = reinterpret_cast<u64>(&frame_->jump_cache[jump_slot_]);
+  t.stack_end = reinterpret_cast<u64>(stubs.return_underflow[jump_slot_]);
+  t.barrier = reinterpret_cast<u64>(stubs.syscall_barrier[jump_slot_]);
+  t.cs = s.segments[kCs];
+  t.ss = s.segments[kSs];
+}
+
+// Whether returns to ring 3 may leave the program to a process of its own.
+void TcgCpu::note_native_wish() noexcept {
+  const bool wish = user_policy_.always() || user_policy_.wants(frame_->cpu.cr3);
+  frame_->sysret_blocked = wish ? 1 : 0;
+}
+
+u64 TcgCpu::system_calls_made() const noexcept {
+  const auto& of = counters_.system;
+  return of[ZYDIS_MNEMONIC_SYSCALL] + of[ZYDIS_MNEMONIC_SYSENTER] + of[ZYDIS_MNEMONIC_INT] +
+         frame_->fast_syscalls;
 }
 
 }  // namespace emu

@@ -8,6 +8,7 @@
 #include "cpu/smm.h"
 #include "cpu/xsave_layout.h"
 #include "tcg/host_thread.h"
+#include "tcg/system_handlers.h"
 #include "tcg/tcg_cpu.h"
 
 namespace emu {
@@ -73,12 +74,12 @@ u64 TcgCpu::engine_tsc() const noexcept {
 
 u64 TcgCpu::linear_rip() const noexcept {
   const CpuState& s = frame_->cpu;
-  return mode_.code64() ? s.rip : (s.segments[kCs].base + s.rip) & 0xffffffff;
+  return mode().code64() ? s.rip : (s.segments[kCs].base + s.rip) & 0xffffffff;
 }
 
 // Fills the execute TLB for `linear`; false leaves fetch_fault_ or fetch_uncached_.
 bool TcgCpu::fill_exec(u64 linear, unsigned index) noexcept {
-  const bool user = mode_.cpl == 3;
+  const bool user = mode().cpl == 3;
   const u64 page = linear & ~kOffsetMask;
   PageAccess access;
   access.fetch = true;
@@ -120,13 +121,13 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   const u64 linear = linear_rip();
   fetch_fault_ = Fault::none();
   fetch_uncached_ = false;
-  if (mode_.code64() ? !is_canonical(linear) : s.rip > s.segments[kCs].limit) {
+  if (mode().code64() ? !is_canonical(linear) : s.rip > s.segments[kCs].limit) {
     fetch_fault_ = Fault::gp();
     return nullptr;
   }
   const unsigned index = static_cast<unsigned>((linear >> 12) & (kItlbEntries - 1));
   const ExecInfo& x = exec_info_[index];
-  const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode_.cpl == 3 ? 1 : 0);
+  const u64 tag = (linear & ~kOffsetMask) | kExecValid | (mode().cpl == 3 ? 1 : 0);
   if (x.linear_page != tag && !fill_exec(linear, index)) return nullptr;
   const BlockKey key{x.host + (linear & kOffsetMask), s.rip, block_mode().packed()};
   // A new block is looked up several times: to be linked, and to be run.
@@ -138,19 +139,23 @@ TranslatedBlock* TcgCpu::lookup_block() noexcept {
   return block;
 }
 
-void TcgCpu::find_jump_slot() noexcept {
-  if (jump_slot_ <= kJumpCacheSlots) return;
-  const u32 mode = mode_.packed();
+unsigned TcgCpu::slot_of(u32 mode) noexcept {
   KnownSlot& known = known_slots_[(mode * 0x9e3779b1u) >> 26];
   if (known.mode != mode) {
     save_vectors();
     known = {mode, engine_.jump_slot(mode)};
   }
-  jump_slot_ = known.slot;
+  return known.slot;
+}
+
+void TcgCpu::find_jump_slot() noexcept {
+  if (jump_slot_ <= kJumpCacheSlots && jump_slot_mode_ == frame_->mode) return;
+  jump_slot_mode_ = frame_->mode;
+  jump_slot_ = slot_of(jump_slot_mode_);
 }
 
 void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
-  if (mode_.single_step || !engine_.options().jump_cache || wants_unshared_ ||
+  if (mode().single_step || !engine_.options().jump_cache || wants_unshared_ ||
       block.check.runs_left != 0) {
     return;
   }
@@ -158,6 +163,8 @@ void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
   if (index == 0) return;
   if (jump_slot_ == kJumpCacheSlots) return;
   JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
+  const u64 negated = u64{0} - block.key.rip;
+  if (slot.negated_rip[index] == negated && slot.code[index] == block.code) return;
   const u64 page = linear_rip() >> 12;
   // An entry that replaces another is logged again: it may belong to the other log.
   JumpLog& log = jump_log_[exec_info_[page & (kItlbEntries - 1)].global ? 1 : 0];
@@ -165,7 +172,7 @@ void TcgCpu::cache_jump(const TranslatedBlock& block) noexcept {
   log.at[log.count++] = jump_slot_ * kJumpCacheEntries + index;
   jump_pages_[page & 63] |= u64{1} << ((page >> 6) & 63);
   __atomic_store_n(&slot.code[index], block.code, __ATOMIC_RELAXED);
-  __atomic_store_n(&slot.negated_rip[index], u64{0} - block.key.rip, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&slot.negated_rip[index], negated, __ATOMIC_SEQ_CST);
   // Whoever drops a block marks it first and then looks for it here.
   if (!block.valid.load(std::memory_order_seq_cst)) {
     __atomic_store_n(&slot.negated_rip[index], u64{0}, __ATOMIC_RELAXED);
@@ -189,6 +196,7 @@ void TcgCpu::forget_code() noexcept {
   found_ = nullptr;
   jump_slot_ = kJumpCacheSlots + 1;
   for (KnownSlot& k : known_slots_) k = {};
+  forget_transfers();
 }
 
 void TcgCpu::note_pause() noexcept {
@@ -257,11 +265,10 @@ bool TcgCpu::take_requests(Service& service) noexcept {
 // An external interrupt is about to be delivered: what does it find?
 void TcgCpu::note_user_tick() noexcept {
   const CpuState& s = frame_->cpu;
-  if (!user_policy_.on() || s.cpl() != 3 || mode_.code() == CodeSize::k16) return;
-  const u64 system_calls = counters_.system[ZYDIS_MNEMONIC_SYSCALL] +
-                           counters_.system[ZYDIS_MNEMONIC_SYSENTER] +
-                           counters_.system[ZYDIS_MNEMONIC_INT];
-  user_policy_.tick(s.cr3, system_calls + counters_.faults, thread_time_ns());
+  if (!user_policy_.on() || s.cpl() != 3) return;
+  if (!s.code64() && (s.segments[kCs].attributes & kSegBig) == 0) return;
+  user_policy_.tick(s.cr3, system_calls_made() + counters_.faults, thread_time_ns());
+  note_native_wish();
 }
 
 // Delivers the pending event of highest priority, if the state lets it.
@@ -297,7 +304,7 @@ void TcgCpu::take_interrupts() noexcept {
 
 // What a return with no call before it does.
 void TcgCpu::set_return_stack_end() noexcept {
-  const unsigned slot = mode_.single_step ? kJumpCacheSlots : jump_slot_;
+  const unsigned slot = mode().single_step ? kJumpCacheSlots : jump_slot_;
   store_le(reinterpret_cast<u8*>(frame_->return_stack_top),
            reinterpret_cast<u64>(engine_.stubs().return_underflow[slot]));
 }
@@ -306,7 +313,7 @@ void TcgCpu::set_return_stack_end() noexcept {
 // done first; null: the run loop finds out what.
 const u8* TcgCpu::continue_inside() noexcept {
   const CpuState& s = frame_->cpu;
-  if (!engine_.options().stay_inside || mode_.single_step ||
+  if (!engine_.options().stay_inside || mode().single_step ||
       requests_.load(std::memory_order_seq_cst) != 0 || interrupt_line() || s.interrupt_shadow ||
       s.nmi_pending || s.smi_pending || s.activity != Activity::kRunning ||
       (lock_step_ && lock_step_->phase() != LockStep::Phase::kOff)) {
@@ -314,11 +321,11 @@ const u8* TcgCpu::continue_inside() noexcept {
   }
   wants_unshared_ = false;
   refresh_mode();
-  if (mode_.single_step || wants_native()) return nullptr;
+  if (mode().single_step || wants_native()) return nullptr;
   find_jump_slot();
   const u8* code = nullptr;
   const u64 index = s.rip & kJumpIndexMask;
-  if (mode_.code64() && jump_slot_ < kJumpCacheSlots && index != 0) {
+  if (mode().code64() && jump_slot_ < kJumpCacheSlots && index != 0) {
     const JumpCacheSlot& slot = frame_->jump_cache[jump_slot_];
     if (slot.negated_rip[index] + s.rip == 0) code = slot.code[index];
   }
@@ -336,7 +343,7 @@ const u8* TcgCpu::continue_inside() noexcept {
 // Runs `block` (and whatever it is linked to) with single-step and breakpoint bookkeeping.
 void TcgCpu::run_block(const TranslatedBlock& block) noexcept {
   CpuState& s = frame_->cpu;
-  const bool step = mode_.single_step;
+  const bool step = mode().single_step;
   const bool trap = step && (s.rflags & kFlagTf) != 0;
   const u64 resume = s.rflags & kFlagRf;
   if (step) {
@@ -391,7 +398,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
     }
     if (s.activity != Activity::kRunning) return stop_for(Service::kHalted);
     if (mode_stale_) refresh_mode();
-    if (mode_.single_step && (s.rflags & kFlagRf) == 0 && !debug_traps_held_) {
+    if (mode().single_step && (s.rflags & kFlagRf) == 0 && !debug_traps_held_) {
       if (const u64 hit = match_code_breakpoint(s, LinearAddr{linear_rip()})) {
         deliver_fault(core_, debug_fault(hit));
         mode_stale_ = true;
@@ -408,7 +415,7 @@ TcgCpu::Service TcgCpu::loop() noexcept {
       continue;
     }
     if (block == nullptr) return stop_for(Service::kTranslate);
-    if (block->check.runs_left != 0 && !mode_.single_step) {
+    if (block->check.runs_left != 0 && !mode().single_step) {
       lock_step_->pending = block;
       return stop_for(Service::kLockStep);
     }
@@ -428,6 +435,7 @@ void TcgCpu::apply_effects() noexcept {
   core_.effects = 0;
   if (effects == 0) return;
   mode_stale_ = true;
+  note_native_wish();
   if ((effects & (kEffectFlushAll | kEffectPagingMode)) != 0) {
     flush_tlb(true);
   } else if ((effects & kEffectFlushNonGlobal) != 0) {
@@ -453,6 +461,7 @@ const u8* TcgCpu::on_system(const SystemCall& call) noexcept {
   s.rip = call.rip;
   next_rip_ = wrap_rip(call.rip + call.length);
   transferred_ = false;
+  const u32 mode_before = frame_->mode;
   const u64 invalidations = engine_.invalidation_count();
   call.handler(*this, call);
   if (core_.effects != 0) apply_effects();
@@ -465,7 +474,11 @@ const u8* TcgCpu::on_system(const SystemCall& call) noexcept {
     if (!transferred_) s.rip = next_rip_;
     mode_stale_ = true;
     const u8* code = continue_inside();
-    if (code == nullptr) leave();
+    if (code == nullptr) {
+      leave();
+    } else if (call.handler == system_syscall || call.handler == system_sysret) {
+      note_transfer(call, mode_before);
+    }
     return code;
   }
   if (vectors_saved_) restore_vectors();

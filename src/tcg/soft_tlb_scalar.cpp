@@ -314,7 +314,7 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
     fault(f);
     return u64{0};
   };
-  if (mode_.code64()) {
+  if (mode().code64()) {
     if (!is_canonical(linear) || !is_canonical(linear + size - 1)) {
       return fail(info.stack_segment ? Fault::with_code(kVectorSs, 0) : Fault::gp());
     }
@@ -322,11 +322,11 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
     linear &= 0xffffffff;
   }
   // Alignment checking is one of the reasons for always_slow.
-  if (mode_.always_slow && info.align > 1 && (linear & (info.align - 1u)) != 0 && mode_.cpl == 3 &&
-      (frame_->cpu.cr0 & kCr0Am) != 0 && (frame_->cpu.rflags & kFlagAc) != 0) {
+  if (mode().always_slow && info.align > 1 && (linear & (info.align - 1u)) != 0 &&
+      mode().cpl == 3 && (frame_->cpu.cr0 & kCr0Am) != 0 && (frame_->cpu.rflags & kFlagAc) != 0) {
     return fail(Fault::with_code(kVectorAc, 0));
   }
-  if (mode_.always_slow) {
+  if (mode().always_slow) {
     debug_pending_ |= match_data_breakpoint(frame_->cpu, LinearAddr{linear}, size, info.write);
   }
   const unsigned set = info.implicit_supervisor ? set_for(Privilege::kSupervisor) : info.memory_set;
@@ -354,7 +354,7 @@ u64 TcgCpu::on_slow_access(u64 linear, u32 packed, const u8* return_address,
   TlbInfo* e1 = nullptr;
   if (first != size) {
     u64 second = linear + first;
-    if (!mode_.code64()) second &= 0xffffffff;
+    if (!mode().code64()) second &= 0xffffffff;
     e1 = resolve(second, set, info.write, info.implicit_supervisor, raised);
     if (e1 == nullptr) return fail(raised);
     // The two pages may share a TLB entry only if the table had one entry.
@@ -462,7 +462,7 @@ Fault TcgCpu::check_range(u64 linear, u64 length, Privilege who) const noexcept 
 
 // Operands of instructions that C++ carries out hit watchpoints as others do.
 void TcgCpu::note_data_breakpoint(u64 linear, unsigned length, bool write, Privilege who) noexcept {
-  if (!mode_.always_slow || who != Privilege::kCurrent) return;
+  if (!mode().always_slow || who != Privilege::kCurrent) return;
   debug_pending_ |= match_data_breakpoint(frame_->cpu, LinearAddr{linear}, length, write);
 }
 
@@ -605,6 +605,11 @@ u8* TcgCpu::bulk_host(u64 linear, bool write, Fault& fault) noexcept {
   if (e == nullptr || e->host == nullptr) return nullptr;
   if (write && (!e->ram_writable || !e->ram->fast_writable(e->ram_page))) return nullptr;
   if (write) note_write(e->host);
+  // For the stubs that do the same (stubs_inline.cpp).
+  const unsigned set = set_for(Privilege::kCurrent);
+  const TlbSet& tlb = frame_->tlb[set];
+  const unsigned index = tlb_index(linear);
+  if ((write ? tlb.write_tag : tlb.read_tag)[index] != e->linear_page) install(*e, set, index);
   return e->host + (linear & kOffsetMask);
 }
 

@@ -76,6 +76,18 @@ struct StubTable {
   // Raises an exception at the instruction that contains the *call* (found by return address):
   // `call raise` with kT1 (32 bits) = vector | has_error << 8 | error_code << 16.
   const u8* raise = nullptr;
+
+  // SYSCALL and 64-bit SYSRET; jumped to as call_system is called, kT0 = RIP after SYSCALL.
+  const u8* syscall = nullptr;
+  const u8* sysret = nullptr;
+  // REP STOS and REP MOVS of 64-bit code by log2 of the element's bytes: called as call_system,
+  // with kT0 = offset of the TlbSet from the frame. What one page holds is done here.
+  const u8* string_store[4] = {};
+  const u8* string_move[4] = {};
+  // STAC puts the first on the return stack, so that CLAC knows whether what lies below is its own
+  // again; otherwise it puts the second there, alone.
+  const u8* access_barrier = nullptr;
+  const u8* checked_stack_end = nullptr;
 };
 
 }  // namespace emu

@@ -1,119 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcg/stubs.h"
 
-#include <asmjit/x86.h>
-
-#include "tcg/register_map.h"
+#include "tcg/stub_emitter.h"
 
 namespace emu {
 namespace {
 
-using namespace asmjit;
-using x86::Gp;
-
-constexpr u32 kHostStatusFlags = 0xd5;  // SF ZF AF PF CF as LAHF gives them
-
-class StubEmitter {
- public:
-  StubEmitter(x86::Assembler& a, const StubCallbacks& callbacks) : a_(a), callbacks_(callbacks) {}
-
-  void emit_all();
-  Label enter, leave, slow_access, commit_write, commit_part, call_system, link_exit, loop_exit,
-      raise, host_fault, indirect_miss, indirect[kJumpCacheSlots], underflow[kJumpCacheSlots + 1];
-
- private:
-  static x86::Mem gs(std::size_t offset, u32 size = 8) {
-    x86::Mem m = x86::ptr(u64{offset}, size);
-    m.setSegment(x86::gs);
-    return m;
-  }
-  static x86::Mem gpr_slot(unsigned guest) { return gs(offsetof(VcpuFrame, cpu.gpr) + 8 * guest); }
-  static bool caller_saved(unsigned host) { return host <= 2 || (host >= 6 && host <= 8); }
-
-  void spill() {
-    for (unsigned g = 0; g < 16; ++g) {
-      if (kHostRegister[g] != kInFrame) a_.mov(gpr_slot(g), x86::gpq(kHostRegister[g]));
-    }
-  }
-  // Loads guest registers; with `all` false only those that a C++ call may have changed. RAX last
-  // is not needed: nothing here uses it after flags are restored.
-  void reload(bool all) {
-    for (unsigned g = 0; g < 16; ++g) {
-      const unsigned host = kHostRegister[g];
-      if (host != kInFrame && (all || caller_saved(host))) a_.mov(x86::gpq(host), gpr_slot(g));
-    }
-  }
-  // Host flags -> stub_flags as AH:AL = LAHF image : OF. Clobbers RAX (already spilled).
-  void capture_flags() {
-    a_.lahf();
-    a_.seto(x86::al);
-    a_.mov(gs(offsetof(VcpuFrame, stub_flags), 4), x86::eax);
-  }
-  void restore_captured_flags() {
-    a_.mov(x86::eax, gs(offsetof(VcpuFrame, stub_flags), 4));
-    a_.add(x86::al, 0x7f);
-    a_.sahf();
-  }
-  // stub_flags -> cpu.rflags. Clobbers RAX, RCX, RDX and flags.
-  void merge_flags() {
-    a_.mov(x86::eax, gs(offsetof(VcpuFrame, stub_flags), 4));
-    a_.movzx(x86::ecx, x86::ah);
-    a_.and_(x86::ecx, kHostStatusFlags);
-    a_.movzx(x86::eax, x86::al);
-    a_.shl(x86::eax, 11);
-    a_.or_(x86::ecx, x86::eax);
-    a_.mov(x86::rdx, gs(offsetof(VcpuFrame, cpu.rflags)));
-    a_.and_(x86::rdx, ~static_cast<i32>(kFlagsArithmetic));
-    a_.or_(x86::rdx, x86::rcx);
-    a_.mov(gs(offsetof(VcpuFrame, cpu.rflags)), x86::rdx);
-  }
-  // cpu.rflags -> host flags. Clobbers RAX and RCX.
-  void load_flags() {
-    a_.mov(x86::ecx, gs(offsetof(VcpuFrame, cpu.rflags), 4));
-    a_.mov(x86::eax, x86::ecx);
-    a_.shr(x86::ecx, 11);
-    a_.and_(x86::ecx, 1);
-    a_.shl(x86::eax, 8);
-    a_.mov(x86::al, x86::cl);
-    a_.add(x86::al, 0x7f);
-    a_.sahf();
-  }
-  void call(const void* function) {
-    a_.mov(x86::rax, reinterpret_cast<u64>(function));
-    a_.call(x86::rax);
-  }
-  // Between the return stack and the C++ stack.
-  void to_host_stack() {
-    a_.mov(gs(offsetof(VcpuFrame, return_stack_saved)), x86::rsp);
-    a_.mov(x86::rsp, gs(offsetof(VcpuFrame, host_stack_pointer)));
-  }
-  void to_return_stack() { a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_saved))); }
-  void load_owner() { a_.mov(x86::rdi, gs(offsetof(VcpuFrame, owner))); }
-  void leave_if_asked() {
-    a_.cmp(gs(offsetof(VcpuFrame, leave_reason), 4), 0);
-    a_.jne(leave);
-  }
-  // Spills everything, merges flags, returns `reason` from enter.
-  void leave_with(LeaveReason reason) {
-    spill();
-    capture_flags();
-    merge_flags();
-    a_.mov(x86::eax, static_cast<u32>(reason));
-    a_.jmp(leave_tail_);
-  }
-  void emit_enter();
-  void emit_slow_access();
-  void emit_commit(const Label& entry, bool may_leave);
-  void emit_call_system();
-  void emit_faults();
-  void emit_exits();
-
-  x86::Assembler& a_;
-  const StubCallbacks& callbacks_;
-  Label leave_tail_;
-};
-
 constexpr unsigned kSaved[] = {3, 5, 12, 13, 14, 15};  // callee-saved: rbx rbp r12-r15
+
+}  // namespace
 
 void StubEmitter::emit_enter() {
   a_.bind(enter);
@@ -263,20 +158,29 @@ void StubEmitter::emit_exits() {
   a_.mov(gs(offsetof(VcpuFrame, cpu.rip)), x86::gpq(kT0));
   leave_with(LeaveReason::kIndirect);
 
-  for (unsigned slot = 0; slot <= kJumpCacheSlots; ++slot) {
-    a_.bind(underflow[slot]);
-    a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_top)));
-    a_.jmp(slot < kJumpCacheSlots ? indirect[slot] : loop_exit);
+  for (Label* entries : {underflow, access_barrier, syscall_barrier}) {
+    for (unsigned slot = 0; slot <= kJumpCacheSlots; ++slot) {
+      a_.bind(entries[slot]);
+      a_.mov(x86::rsp, gs(offsetof(VcpuFrame, return_stack_top)));
+      a_.jmp(slot < kJumpCacheSlots ? indirect[slot] : loop_exit);
+    }
   }
 }
 
 void StubEmitter::emit_all() {
-  for (Label* l : {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &commit_part,
-                   &call_system, &link_exit, &loop_exit, &raise, &host_fault, &indirect_miss}) {
+  for (Label* l :
+       {&enter, &leave, &leave_tail_, &slow_access, &commit_write, &commit_part, &call_system,
+        &link_exit, &loop_exit, &raise, &host_fault, &indirect_miss, &syscall, &sysret}) {
     *l = a_.newLabel();
   }
   for (Label& l : indirect) l = a_.newLabel();
-  for (Label& l : underflow) l = a_.newLabel();
+  for (Label* entries : {underflow, access_barrier, syscall_barrier}) {
+    for (unsigned slot = 0; slot <= kJumpCacheSlots; ++slot) entries[slot] = a_.newLabel();
+  }
+  for (unsigned log2 = 0; log2 < 4; ++log2) {
+    string_store[log2] = a_.newLabel();
+    string_move[log2] = a_.newLabel();
+  }
   emit_enter();
   emit_slow_access();
   emit_commit(commit_write, true);
@@ -284,19 +188,23 @@ void StubEmitter::emit_all() {
   emit_call_system();
   emit_faults();
   emit_exits();
+  emit_syscall();
+  emit_sysret();
+  for (unsigned log2 = 0; log2 < 4; ++log2) {
+    emit_string(false, log2);
+    emit_string(true, log2);
+  }
 }
 
-}  // namespace
-
 Result<Stubs> emit_stubs(CodeCache& cache, const StubCallbacks& callbacks) {
-  CodeHolder code;
-  code.init(Environment::host(), reinterpret_cast<u64>(cache.next()));
+  asmjit::CodeHolder code;
+  code.init(asmjit::Environment::host(), reinterpret_cast<u64>(cache.next()));
   x86::Assembler assembler(&code);
   StubEmitter emitter(assembler, callbacks);
   emitter.emit_all();
-  if (assembler.finalize() != kErrorOk || code.flatten() != kErrorOk ||
-      code.resolveUnresolvedLinks() != kErrorOk ||
-      code.relocateToBase(reinterpret_cast<u64>(cache.next())) != kErrorOk) {
+  if (assembler.finalize() != asmjit::kErrorOk || code.flatten() != asmjit::kErrorOk ||
+      code.resolveUnresolvedLinks() != asmjit::kErrorOk ||
+      code.relocateToBase(reinterpret_cast<u64>(cache.next())) != asmjit::kErrorOk) {
     return fail("the assembler cannot emit the translator's stubs");
   }
   std::vector<u8> bytes(code.codeSize());
@@ -311,10 +219,18 @@ Result<Stubs> emit_stubs(CodeCache& cache, const StubCallbacks& callbacks) {
   stubs.table.link_exit = at(emitter.link_exit);
   stubs.table.loop_exit = at(emitter.loop_exit);
   stubs.table.raise = at(emitter.raise);
+  stubs.table.syscall = at(emitter.syscall);
+  stubs.table.sysret = at(emitter.sysret);
+  for (unsigned i = 0; i < 4; ++i) {
+    stubs.table.string_store[i] = at(emitter.string_store[i]);
+    stubs.table.string_move[i] = at(emitter.string_move[i]);
+  }
   stubs.host_fault = at(emitter.host_fault);
   for (unsigned i = 0; i < kJumpCacheSlots; ++i) stubs.indirect_exit[i] = at(emitter.indirect[i]);
   for (unsigned i = 0; i <= kJumpCacheSlots; ++i) {
     stubs.return_underflow[i] = at(emitter.underflow[i]);
+    stubs.access_barrier[i] = at(emitter.access_barrier[i]);
+    stubs.syscall_barrier[i] = at(emitter.syscall_barrier[i]);
   }
   stubs.table.indirect_exit = stubs.indirect_exit[0];
   stubs.table.indirect_miss = at(emitter.indirect_miss);

@@ -39,6 +39,10 @@ struct Stubs {
   // What the last entry of the return stack holds: empties it and goes to indirect_exit[slot], or
   // (the last one) to loop_exit.
   const u8* return_underflow[kJumpCacheSlots + 1] = {};
+  // The same, lying between entries of two modes: of `slot`'s mode above, to which STAC or SYSCALL
+  // went, and another below. The two kinds differ in their addresses.
+  const u8* access_barrier[kJumpCacheSlots + 1] = {};
+  const u8* syscall_barrier[kJumpCacheSlots + 1] = {};
   // Where the signal handler sends a block whose instruction faulted, with exit_address = host PC
   // and exit_argument = trap number.
   const u8* host_fault = nullptr;

@@ -94,6 +94,7 @@ void system_wrmsr(TcgCpu& t, const SystemCall&) noexcept {
   const auto index = static_cast<u32>(s.gpr[kRcx]);
   if (!is_bus_msr(index)) {
     done(t, write_msr(t.core(), index, t.engine_tsc(), read_pair(s)));
+    if (index < kMsrFsBase || index > kMsrKernelGsBase) t.forget_transfers();
     return;
   }
   if (!done(t, check_privileged(s))) return;

@@ -48,6 +48,7 @@ TcgCpu::TcgCpu(TcgEngine& engine, const VCpuConfig& config, Mapping frame_memory
                          : UserPolicy::When::kComputing);
   }
   reset_cpu(frame_->cpu, false);
+  note_native_wish();
   if (config.index != 0) frame_->cpu.activity = Activity::kWaitForSipi;
   view_ = engine.memory().view();
   if (engine.options().lock_step_runs != 0) lock_step_ = std::make_unique<LockStep>();
@@ -134,6 +135,8 @@ void TcgCpu::set_state(const CpuState& in) {
   frame_->cpu = in;
   vectors_saved_ = true;
   mode_stale_ = true;
+  forget_transfers();
+  note_native_wish();
   refresh_view();
   flush_tlb(true);
 }
@@ -154,11 +157,13 @@ std::string TcgCpu::counters() const {
       "{}\nslow_accesses {}\n"
       "commits {}\nmmio {}\nsystem_calls {}\nfaults {}\ninterrupts "
       "{}\ntlb_flushes {}\n"
-      "uncached {}\nlock_steps {}\n",
+      "uncached {}\nlock_steps {}\n"
+      "fast_syscalls {}\nfast_sysrets {}\nfast_strings {}\n",
       c.loop_turns, c.leaves[1], c.leaves[2], c.leaves[3], c.leaves[4], c.translations,
       c.translated_bytes, t.moves.load(), t.links.load(), t.invalidations.load(), t.parked.load(),
       t.unparked.load(), t.clears.load(), c.tlb_fills, c.slow_accesses, c.commits, c.mmio,
-      c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached, c.lock_steps);
+      c.system_calls, c.faults, c.interrupts, c.flushes, c.uncached, c.lock_steps,
+      frame_->fast_syscalls, frame_->fast_sysrets, frame_->fast_strings);
   for (unsigned m = 0; m < kMnemonics; ++m) {
     if (c.system[m] == 0) continue;
     text += fmt::format("  {} {}\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(m)),
@@ -228,6 +233,7 @@ void TcgCpu::run_native() {
       break;
   }
   mode_stale_ = true;
+  note_native_wish();
 }
 
 bool TcgCpu::serve_requests(StopReason& reason) {
@@ -282,14 +288,14 @@ void TcgCpu::translate() {
   const u64 linear = linear_rip();
   const ExecInfo first = exec_info_[(linear >> 12) & (kItlbEntries - 1)];
   const std::size_t offset = linear & (kPageBytes - 1);
-  const u64 linear_mask = mode_.code64() ? ~u64{0} : 0xffffffff;
+  const u64 linear_mask = mode().code64() ? ~u64{0} : 0xffffffff;
   if (move_translation({first.host + offset, frame_->cpu.rip, block_mode().packed()}, first))
     return;
   DecodeLimits limits;
-  limits.max_instructions = mode_.single_step || engine_.options().one_instruction_blocks
+  limits.max_instructions = mode().single_step || engine_.options().one_instruction_blocks
                                 ? 1
                                 : engine_.options().max_block_instructions;
-  limits.cs_limit = mode_.code64() ? ~u64{0} : frame_->cpu.segments[kCs].limit;
+  limits.cs_limit = mode().code64() ? ~u64{0} : frame_->cpu.segments[kCs].limit;
   // Again if another processor changed the bytes meanwhile; if it keeps doing
   // so, from a copy.
   for (unsigned attempt = 0; attempt < 16; ++attempt) {
@@ -322,7 +328,7 @@ void TcgCpu::translate() {
 
 // The same bytes were translated for another address, where a program had them mapped.
 bool TcgCpu::move_translation(const BlockKey& key, const ExecInfo& page) {
-  if (!engine_.options().move_code || mode_.cpl != 3 || !mode_.code64()) return false;
+  if (!engine_.options().move_code || mode().cpl != 3 || !mode().code64()) return false;
   TranslationCache& cache = engine_.cache();
   const std::lock_guard lock(cache.mutex());
   const TranslatedBlock* known = cache.movable(key);
@@ -412,11 +418,19 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   cache_clears_ = cache.counters().clears.load();
   emit_table_ = engine_.stubs().table;
   find_jump_slot();
-  if (jump_slot_ < kJumpCacheSlots && !mode_.single_step && engine_.options().jump_cache) {
+  if (jump_slot_ < kJumpCacheSlots && !mode().single_step && engine_.options().jump_cache) {
     emit_table_.indirect_exit = engine_.stubs().indirect_exit[jump_slot_];
     emit_table_.jump_slot = jump_slot_;
   } else {
     emit_table_.indirect_exit = engine_.stubs().table.loop_exit;
+  }
+  if (mode().cpl == 0) {
+    // STAC and CLAC go between these two.
+    TranslationMode lifted = mode(), checked = mode();
+    lifted.memory_set = static_cast<u32>(MemorySet::kSupervisorAny) & 3;
+    checked.memory_set = static_cast<u32>(MemorySet::kSupervisor) & 3;
+    emit_table_.access_barrier = engine_.stubs().access_barrier[slot_of(lifted.packed())];
+    emit_table_.checked_stack_end = engine_.stubs().return_underflow[slot_of(checked.packed())];
   }
   emitter_->emit(guest_block_, cache.code().next(), cache.next_exit_id(), emitted_);
   if (engine_.options().dump_block != 0 && engine_.options().dump_block == key.rip) {
@@ -430,7 +444,7 @@ TranslatedBlock* TcgCpu::emit_and_add(const BlockKey& key, const TranslationCach
   TranslatedBlock* block = cache.add(key, block_bytes_, emitted_, first, second, cached);
   if (cached) found_ = block;
   if (PerfMap* map = engine_.perf_map()) map->add_block(block->code, block->code_bytes, key.rip);
-  if (lock_step_ && cached && !mode_.single_step) {
+  if (lock_step_ && cached && !mode().single_step) {
     block->check = LockStep::check_of(guest_block_, engine_.options().lock_step_runs);
   }
   if (!live_immediates_.empty()) cache.set_live_immediates(*block, live_immediates_);
@@ -460,7 +474,7 @@ unsigned TcgCpu::fetch_uncached(u64 linear, u8* bytes, unsigned size) {
   for (unsigned have = 0; have < size; ++have) {
     PageAccess access;
     access.fetch = true;
-    access.user = mode_.cpl == 3;
+    access.user = mode().cpl == 3;
     PageTranslation t;
     const Fault f = walk_page(core_, LinearAddr{(linear + have) & mask}, access, t);
     if (f && have == 0) {
@@ -483,14 +497,14 @@ void TcgCpu::translate_uncached() {
   if (have == 0) return;
   DecodeLimits limits;
   limits.max_instructions = 1;
-  TranslationMode mode = mode_;
-  mode.single_step = 1;
+  TranslationMode one_mode = mode();
+  one_mode.single_step = 1;
   const FetchWindow window{{bytes, have}, {}};
-  if (decode_block(window, frame_->cpu.rip, mode, limits, guest_block_) != DecodeStatus::kOk) {
+  if (decode_block(window, frame_->cpu.rip, one_mode, limits, guest_block_) != DecodeStatus::kOk) {
     const u64 mask = frame_->cpu.long_mode() ? ~u64{0} : 0xffffffff;
     const u64 next = ((linear | (kPageBytes - 1)) + 1) & mask;
     const InCode in_code(*this);
-    deliver_fault(core_, Fault::page(next, kPfFetch | (mode_.cpl == 3 ? kPfUser : 0)));
+    deliver_fault(core_, Fault::page(next, kPfFetch | (mode().cpl == 3 ? kPfUser : 0)));
     mode_stale_ = true;
     return;
   }
@@ -534,7 +548,7 @@ void TcgCpu::link_exit() {
     return m;
   };
   if (exit.to != nullptr || !exit.from->valid.load() ||
-      machine_mode(exit.from->key.mode) != machine_mode(target->key.mode)) {
+      machine_mode(exit.from->key.mode ^ exit.mode_change) != machine_mode(target->key.mode)) {
     return;
   }
   if (target->check.runs_left != 0 || exit.from->check.runs_left != 0) return;

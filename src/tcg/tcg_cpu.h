@@ -67,6 +67,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   // defaults. They are loaded again before guest code continues.
   void save_vectors() noexcept;
   void restore_vectors() noexcept;
+  [[nodiscard]] bool vectors_live() const noexcept { return !vectors_saved_; }
   // Ends the instruction: with a fault delivered, or by leaving for the run loop.
   void fault(const Fault& fault) noexcept;
   void leave() noexcept { frame_->leave_reason = static_cast<u64>(LeaveReason::kLeft); }
@@ -80,6 +81,10 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] bool apic_enabled() noexcept;
   // The handler set cpu.rip itself.
   void transferred() noexcept { transferred_ = true; }
+  // What SYSCALL or SYSRET do may have changed.
+  void forget_transfers() noexcept {
+    frame_->syscall.from_mode = frame_->sysret.from_mode = kNoMode;
+  }
   [[nodiscard]] u64 next_rip() const noexcept { return next_rip_; }
   // SS was loaded: interrupts, and this instruction's debug traps, wait for the next instruction.
   void hold_debug_traps() noexcept {
@@ -168,9 +173,13 @@ class TcgCpu final : public VCpu, public CpuMemory {
   [[nodiscard]] ModeInputs mode_inputs() const noexcept;
   void refresh_mode() noexcept;
   TranslationMode compute_mode() noexcept;
-  // mode_, and which translation is wanted.
+  // Of the code that runs or runs next. Generated code that changes it says so in the frame.
+  [[nodiscard]] TranslationMode mode() const noexcept {
+    return __builtin_bit_cast(TranslationMode, frame_->mode);
+  }
+  // mode(), and which translation is wanted.
   [[nodiscard]] TranslationMode block_mode() const noexcept {
-    TranslationMode m = mode_;
+    TranslationMode m = mode();
     m.unshared = wants_unshared_;
     return m;
   }
@@ -185,6 +194,11 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool fill_exec(u64 linear, unsigned index) noexcept;
   void cache_jump(const TranslatedBlock& block) noexcept;
   void find_jump_slot() noexcept;
+  [[nodiscard]] unsigned slot_of(u32 mode) noexcept;
+  void note_transfer(const SystemCall& call, u32 from_mode) noexcept;
+  void check_transfers() noexcept;
+  void note_native_wish() noexcept;
+  [[nodiscard]] u64 system_calls_made() const noexcept;
   TlbInfo* resolve(u64 linear, unsigned set, bool write, bool implicit, Fault& fault) noexcept;
   void install(TlbInfo& entry, unsigned set, unsigned index) noexcept;
   [[nodiscard]] unsigned set_for(Privilege who) const noexcept;
@@ -217,7 +231,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void take_flags_from_stub() noexcept;
   void set_rip_at(const u8* pc) noexcept;
   [[nodiscard]] u64 wrap_rip(u64 rip) const noexcept {
-    return mode_.code64() ? rip : rip & 0xffffffff;
+    return mode().code64() ? rip : rip & 0xffffffff;
   }
 
   // Others.
@@ -243,8 +257,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void run_native();
   // Whether the code that is to run next runs natively.
   [[nodiscard]] bool wants_native() const noexcept {
-    return user_policy_.on() && mode_.cpl == 3 && mode_.code() != CodeSize::k16 &&
-           !mode_.single_step && !mode_.always_slow && user_policy_.wants(frame_->cpu.cr3) &&
+    return user_policy_.on() && mode().cpl == 3 && mode().code() != CodeSize::k16 &&
+           !mode().single_step && !mode().always_slow && user_policy_.wants(frame_->cpu.cr3) &&
            !user_->leaves_out(frame_->cpu.rip);
   }
   void note_user_tick() noexcept;
@@ -270,12 +284,20 @@ class TcgCpu final : public VCpu, public CpuMemory {
   const FlatRange* last_range_ = nullptr;
 
   // run state
-  TranslationMode mode_;
   struct KnownMode {
     ModeInputs inputs;
     TranslationMode mode;
   };
   KnownMode known_modes_[8];  // of 64-bit code, by CPL and AC
+  // What frame().syscall and frame().sysret were noted under.
+  struct TransferInputs {
+    u64 cr0 = 0, cr4 = 0, efer = 0, xcr0 = 0, dr7 = 0;
+    bool operator==(const TransferInputs&) const = default;
+  } transfer_inputs_;
+  [[nodiscard]] TransferInputs transfer_inputs() const noexcept {
+    const CpuState& s = frame_->cpu;
+    return {s.cr0, s.cr4, s.efer, s.xcr0, s.dr7};
+  }
   bool mode_stale_ = true;
   bool reference_run_ = false;  // lock-step wants single instructions
   bool vectors_saved_ = true;
@@ -291,6 +313,7 @@ class TcgCpu final : public VCpu, public CpuMemory {
   bool wants_unshared_ = false;  // the block that runs next is one without shared checks
   u64 cache_clears_ = 0;         // the cache's count when link_id_ (or an uncached block) was valid
   unsigned jump_slot_ = kJumpCacheSlots + 1;
+  u32 jump_slot_mode_ = ~0u;  // whose jump_slot_ is
   // Jump-cache slots of modes seen lately, by a hash of the mode.
   struct KnownSlot {
     u32 mode = ~0u;

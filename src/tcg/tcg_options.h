@@ -24,6 +24,9 @@ struct TcgOptions {
   bool predict_pages = false;   // accesses remember their last TLB entry
   bool dead_flags = true;       // skip saving flags that nobody reads
   bool stay_inside = true;      // system instructions that change the mode go on in generated code
+  bool inline_modes = true;     // STAC, CLAC, SYSCALL and SYSRET need no C++
+  bool inline_strings = true;   // nor do short REP STOS and REP MOVS
+  bool host_xsave = true;       // XSAVE and XRSTOR are the host's own
   bool park_pages = true;       // pages that are written more than run cost little to write
   bool live_immediates = true;  // constants that the guest keeps patching are read when used
   bool decode_cache = true;     // instruction forms seen lately are not decoded again

@@ -112,8 +112,8 @@ TranslatedBlock* TranslationCache::add(const BlockKey& key, std::span<const u8> 
   block.exit_count = static_cast<u32>(emitted.exits.size());
   for (const DirectExit& e : emitted.exits) {
     exits_[exit_count_++] = {
-        &block, nullptr,   e.target_rip, block.code + e.patch_offset, block.code + e.cold_offset,
-        0,      e.unshared};
+        &block, nullptr,    e.target_rip, block.code + e.patch_offset, block.code + e.cold_offset,
+        0,      e.unshared, e.mode_change};
   }
   block.map = arena_.copy(std::span<const InstructionMapEntry>(emitted.map));
   block.polls = arena_.copy(std::span<const PollSite>(emitted.polls));
@@ -213,7 +213,8 @@ TranslatedBlock* TranslationCache::move(const TranslatedBlock& from, const Block
                              block.code + (e.patch - from.code),
                              block.code + (e.cold - from.code),
                              0,
-                             e.unshared};
+                             e.unshared,
+                             e.mode_change};
   }
   // What does not depend on the address lives as long as both.
   block.map = from.map;

@@ -74,7 +74,8 @@ struct ExitRecord {
   const u8* patch;
   const u8* cold;
   u32 next_incoming;
-  bool unshared;  // leads to the target's translation without shared checks
+  bool unshared;    // leads to the target's translation without shared checks
+  u32 mode_change;  // the target's mode is this one's ^ mode_change
 };
 
 class TranslationCache {

@@ -14,6 +14,7 @@ class UserPolicy {
  public:
   enum class When : u8 { kOff, kComputing, kAlways };
   void set(When when) noexcept { when_ = when; }
+  [[nodiscard]] bool always() const noexcept { return when_ == When::kAlways; }
   [[nodiscard]] bool on() const noexcept { return when_ != When::kOff; }
 
   [[nodiscard]] bool wants(u64 cr3) const noexcept {
