@@ -196,7 +196,7 @@ Result<void> interpret(const Options& given, MachineConfig& config) {
   Options c = given;
   EMU_TRY(join_drives_and_devices(c.drives, c.devices));
   if (!c.machine.empty()) EMU_TRY(parse_machine("--machine", c.machine, config));
-  EMU_TRY(take(c.accel, "--accel", parse_engine, config.engine));
+  if (!c.accel.empty()) EMU_TRY(parse_accel("--accel", c.accel, config));
   if (c.enable_kvm) config.engine = EngineChoice::kKvm;
   EMU_TRY(take(c.memory, "--memory", parse_memory, config.memory_bytes));
   EMU_TRY(take(c.cpus, "--cpus", parse_cpus, config.cpus));
@@ -259,7 +259,7 @@ std::string print_config(const MachineConfig& config) {
   const auto flag = [&out](std::string_view name, bool on) {
     if (on) out += fmt::format("{}\n", name);
   };
-  line("accel", engine_text(config.engine));
+  line("accel", accel_text(config));
   line("cpu", config.cpu_model);
   line("cpus", std::to_string(config.cpus));
   line("memory", memory_text(config.memory_bytes));

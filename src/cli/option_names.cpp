@@ -93,8 +93,9 @@ class Normaliser {
       return include(value);
     } else if (found.name == "accel" && !value.empty()) {
       // "-accel kvm -accel tcg": the second is for when the first cannot run.
-      const bool second = accel_ == "kvm" && value.substr(0, value.find(',')) == "tcg";
-      accel_ = second ? "kvm:tcg" : value;
+      const bool second =
+          accel_.substr(0, accel_.find(',')) == "kvm" && value.substr(0, value.find(',')) == "tcg";
+      accel_ = second ? accel_.insert(3, ":tcg") : value;
       out_.push_back("--accel=" + accel_);
     } else if (!value.empty()) {
       out_.push_back(fmt::format("--{}={}", found.name, value));

@@ -61,6 +61,15 @@ constexpr std::array<std::pair<std::string_view, EngineChoice>, 4> kEngineWords{
     {"kvm:tcg", EngineChoice::kKvmOrTcg},
 }};
 
+// The first of each kind is how it is written.
+constexpr std::array<std::pair<std::string_view, ChipPlace>, 5> kIrqchipWords{{
+    {"kernel", ChipPlace::kKernel},
+    {"split", ChipPlace::kSplit},
+    {"user", ChipPlace::kUser},
+    {"on", ChipPlace::kKernel},
+    {"off", ChipPlace::kUser},
+}};
+
 constexpr std::array<std::pair<std::string_view, bool TcgOptions::*>, 17> kTranslatorSwitches{{
     {"chain", &TcgOptions::chain},
     {"jump-cache", &TcgOptions::jump_cache},
@@ -202,24 +211,38 @@ Result<unsigned> parse_cpus(std::string_view option, std::string_view text) {
   return static_cast<unsigned>(total);
 }
 
-// "off" and "user" are what KVM does here; another place would be silently not what was asked for.
-Result<void> check_irqchip(std::string_view option, const std::string& key,
-                           const std::string& value) {
-  if (key != "irqchip" && key != "kernel-irqchip" && key != "kernel_irqchip") return {};
-  if (value == "off" || value == "user") return {};
-  return fail("{}: {}={} is not there: interrupt controllers are the machine's own, as with {}=off",
-              option, key, value, key);
+// `key` names KVM's interrupt controllers: takes `value`. False: it is another key.
+Result<bool> parse_irqchip(std::string_view option, const std::string& key,
+                           const std::string& value, MachineConfig& config) {
+  if (key != "irqchip" && key != "kernel-irqchip" && key != "kernel_irqchip") return false;
+  const auto* place = find_word(kIrqchipWords, value);
+  if (place == nullptr) {
+    return fail("{}: {}={} is not known: use kernel (or on), split, or user (or off)", option, key,
+                value);
+  }
+  config.kvm_chips = *place;
+  return true;
 }
 
-Result<EngineChoice> parse_engine(std::string_view option, std::string_view text) {
-  const KeyValues pieces = split_key_values(text);
-  for (const auto& [key, value] : pieces) EMU_TRY(check_irqchip(option, key, value));
-  const std::string word = pieces.front().second;
-  const EngineChoice* engine = find_word(kEngineWords, word);
-  if (engine == nullptr) {
-    return fail("{}: the engine is auto, kvm, tcg or kvm:tcg, not '{}'", option, word);
+Result<void> parse_accel(std::string_view option, std::string_view text, MachineConfig& config) {
+  for (const auto& [key, value] : split_key_values(text)) {
+    if (key.empty()) {
+      const EngineChoice* engine = find_word(kEngineWords, value);
+      if (engine == nullptr) {
+        return fail("{}: the engine is auto, kvm, tcg or kvm:tcg, not '{}'", option, value);
+      }
+      config.engine = *engine;
+      continue;
+    }
+    const auto known = parse_irqchip(option, key, value, config);
+    if (!known) return known.error();
   }
-  return *engine;
+  const bool in_kernel = config.kvm_chips.value_or(ChipPlace::kUser) != ChipPlace::kUser;
+  if (in_kernel && config.engine == EngineChoice::kTcg) {
+    return fail("{}: only KVM has interrupt controllers in the kernel, and tcg is asked for",
+                option);
+  }
+  return {};
 }
 
 Result<CharConfig> parse_char(std::string_view option, std::string_view text) {
@@ -375,11 +398,11 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
 
 Result<void> parse_machine(std::string_view option, std::string_view text, MachineConfig& config) {
   for (const auto& [key, value] : split_key_values(text)) {
-    EMU_TRY(check_irqchip(option, key, value));
+    const auto irqchip = parse_irqchip(option, key, value, config);
+    if (!irqchip) return irqchip.error();
+    if (*irqchip) continue;
     if (key == "accel") {
-      const auto engine = parse_engine(option, value);
-      if (!engine) return engine.error();
-      config.engine = *engine;
+      EMU_TRY(parse_accel(option, value, config));
     } else if (key.empty() || key == "type") {
       if (value != "pc" && !value.starts_with("pc-i440fx")) {
         return fail("{}: machine {} is not built yet; use pc", option, value);
@@ -420,11 +443,15 @@ Result<void> parse_translator(std::string_view option, std::string_view text, Tc
   return {};
 }
 
-std::string engine_text(EngineChoice engine) {
+std::string accel_text(const MachineConfig& config) {
+  std::string text = "auto";
   for (const auto& [word, value] : kEngineWords) {
-    if (value == engine) return std::string(word);
+    if (value == config.engine) text = word;
   }
-  return "auto";
+  for (const auto& [word, value] : kIrqchipWords) {
+    if (config.kvm_chips == value) return fmt::format("{},irqchip={}", text, word);
+  }
+  return text;
 }
 
 std::string memory_text(u64 bytes) {

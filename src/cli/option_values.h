@@ -42,8 +42,10 @@ const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
 [[nodiscard]] Result<u64> parse_memory(std::string_view option, std::string_view text);
 // "2", "cpus=2,cores=2,threads=1", "4,sockets=4".
 [[nodiscard]] Result<unsigned> parse_cpus(std::string_view option, std::string_view text);
-// "kvm", "tcg", "auto", "kvm:tcg", "tcg,thread=multi".
-[[nodiscard]] Result<EngineChoice> parse_engine(std::string_view option, std::string_view text);
+// "kvm", "tcg", "auto", "kvm:tcg", "tcg,thread=multi", "kvm,irqchip=split": sets engine and
+// kvm_chips.
+[[nodiscard]] Result<void> parse_accel(std::string_view option, std::string_view text,
+                                       MachineConfig& config);
 // "file=disk.qcow2,format=qcow2,if=ide,media=disk,index=0,readonly=on,snapshot=on".
 [[nodiscard]] Result<DriveConfig> parse_drive(std::string_view option, std::string_view text);
 // "stdio", "mon:stdio", "null", "none", "file:PATH".
@@ -62,7 +64,7 @@ const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
 // "isa-debug-exit,iobase=0xf4", "usb-tablet", "usb-mouse", "usb-kbd".
 [[nodiscard]] Result<void> parse_device(std::string_view option, std::string_view text,
                                         MachineConfig& config);
-// "pc", "pc,accel=tcg": may set the engine.
+// "pc", "pc,accel=tcg,kernel-irqchip=split": may set engine and kvm_chips.
 [[nodiscard]] Result<void> parse_machine(std::string_view option, std::string_view text,
                                          MachineConfig& config);
 // "chain=off,max-block=8": switches of the translator.
@@ -70,7 +72,7 @@ const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
                                             TcgOptions& options);
 
 // The inverse spellings, as --print-config writes them.
-[[nodiscard]] std::string engine_text(EngineChoice engine);
+[[nodiscard]] std::string accel_text(const MachineConfig& config);
 [[nodiscard]] std::string memory_text(u64 bytes);
 [[nodiscard]] std::string drive_text(const DriveConfig& drive);
 [[nodiscard]] std::string char_text(const CharConfig& config);

@@ -36,7 +36,8 @@ CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<std::
 void add_machine_options(CLI::App& app, Options& c) {
   const std::string group = "Machine";
   app.add_option("--accel", c.accel,
-                 "Engine: auto (KVM if it is usable), kvm, tcg (translate), kvm:tcg")
+                 "Engine: auto (KVM if it is usable), kvm, tcg (translate), kvm:tcg; "
+                 "KVM's interrupt controllers: kvm,irqchip=kernel, split or user")
       ->type_name("ENGINE")
       ->group(group);
   app.add_option("-m,--memory", c.memory, "Memory: 512M, 2G; a bare number is MiB [2G]")

@@ -2,6 +2,7 @@
 // The interface both engines implement, and what they ask of the machine.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "base/types.h"
 #include "base/vm_time.h"
 #include "cpu/cpu_state.h"
+#include "cpu/engine_chips.h"
 #include "memory/address_space.h"
 
 namespace emu {
@@ -42,6 +44,8 @@ class CpuBus {
   // False / nothing: not this bus's, or a #GP.
   virtual std::optional<u64> read_msr(u32 index) = 0;
   virtual bool write_msr(u32 index, u64 value) = 0;
+  // The end of a level-triggered interrupt whose local APIC is the engine's (ChipPlace::kSplit).
+  virtual void end_of_interrupt(u8 /*vector*/) {}
   // The processor entered or left SMM (SMRAM becomes visible or hidden to it).
   virtual void smm_changed(bool in_smm) = 0;
 };
@@ -56,6 +60,13 @@ struct StopReason {
   };
   Kind kind = Kind::kKicked;
   std::string message;
+};
+
+// What a debugger wants of a processor: run() returns with kDebug after each instruction, or before
+// the one at a breakpoint (linear addresses).
+struct GuestDebug {
+  bool single_step = false;
+  std::array<std::optional<u64>, 4> breakpoints{};
 };
 
 // One virtual processor. run(), state() and set_state() belong to its own thread (or any one thread
@@ -76,6 +87,8 @@ class VCpu {
   virtual void raise_sipi(u8 vector) = 0;
   virtual void state(CpuState& out) = 0;
   virtual void set_state(const CpuState& in) = 0;
+  // From the next run() on, until the next call. False: this engine cannot.
+  [[nodiscard]] virtual bool set_debug(const GuestDebug& /*wanted*/) { return false; }
   // "name value" lines for people: blocks, misses, exits.
   [[nodiscard]] virtual std::string counters() const = 0;
 };
@@ -94,6 +107,8 @@ class Accelerator {
   [[nodiscard]] virtual std::string_view name() const = 0;
   // Whether its processors have system management mode.
   [[nodiscard]] virtual bool has_smm() const { return true; }
+  // Interrupt controllers that it runs itself; null: none.
+  [[nodiscard]] virtual EngineChips* chips() { return nullptr; }
   [[nodiscard]] virtual Result<std::unique_ptr<VCpu>> create_vcpu(const VCpuConfig& config) = 0;
 };
 

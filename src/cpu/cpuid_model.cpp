@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpuid_bits.h"
+#include "cpu/pv_clock_spec.h"
 #include "cpu/xsave_layout.h"
 
 namespace emu {
@@ -352,13 +353,13 @@ class CpuidBuilder {
     }
   }
 
-  // The KVM interface with no paravirtual service but "port 80h delays are not needed" (bit 1), and
-  // the timing leaf that several systems read before they calibrate.
+  // The KVM interface with its clock and "port 80h delays are not needed", and the timing leaf that
+  // several systems read before they calibrate.
   void add_hypervisor() {
     if ((out_.words_.leaf1_ecx & kHypervisor) == 0) return;
     out_.max_hypervisor_ = 0x40000010;
     row(0x40000000, {0x40000010, 0x4b4d564b, 0x564b4d56, 0x4d});
-    row(0x40000001, {1u << 1, 0, 0, 0});
+    row(0x40000001, {kPvNoIoDelay | kPvClockMsrs | kPvClockStable, 0, 0, 0});
     row(0x40000010, {static_cast<u32>(config_.tsc_hz / 1000),
                      static_cast<u32>(config_.apic_bus_hz / 1000), 0, 0});
   }

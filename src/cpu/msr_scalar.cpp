@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "cpu/msr.h"
 #include "cpu/page_walk.h"
+#include "cpu/pv_clock_spec.h"
 
 namespace emu {
 namespace {
@@ -248,7 +249,8 @@ void store(CpuCore& core, u32 index, u64* where, u64 value) {
 }  // namespace
 
 bool is_bus_msr(u32 index) noexcept {
-  return index == kMsrApicBase || index == kMsrTscDeadline ||
+  return index == kMsrApicBase || index == kMsrTscDeadline || index == kMsrPvSystemTime ||
+         index == kMsrPvWallClock ||
          in_range(index, kMsrX2apicFirst, kMsrX2apicLast - kMsrX2apicFirst + 1);
 }
 

@@ -66,6 +66,7 @@ HostFacts HostFacts::collect(const std::string& root) {
   if (__get_cpuid(0x80000001, &a, &b, &c, &d) != 0) {
     facts.vmx_or_svm = facts.vmx_or_svm || (c >> 2 & 1) != 0;
   }
+  facts.module_loaded = exists(root + "/sys/module/" + (facts.intel ? "kvm_intel" : "kvm_amd"));
   return facts;
 }
 
@@ -84,9 +85,14 @@ KvmVerdict explain_open_error(int code, const HostFacts& facts) {
     } else if (!facts.vmx_or_svm) {
       v.reason = what + ": the processor does not offer " + feature;
       v.fix = "switch " + feature + " on in the firmware setup, if it has it";
+    } else if (facts.module_loaded && state == KvmState::kNoDevice) {
+      v.reason = what + ", though the module " + module + " is loaded: nobody made the node";
+      v.fix = "sudo mknod -m 660 /dev/kvm c 10 232 && sudo chgrp kvm /dev/kvm";
     } else {
       v.reason = what + ": the module " + module + " is not loaded";
-      v.fix = "sudo modprobe " + module;
+      v.fix =
+          fmt::format("sudo modprobe {}; if that is refused, switch {} on in the firmware setup",
+                      module, feature);
     }
   };
   switch (code) {

@@ -89,6 +89,7 @@ void KvmCpu::kick() {
 }
 
 void KvmCpu::set_interrupt_line(bool active) {
+  if (engine_.place() == ChipPlace::kKernel) return;
   if (interrupt_line_.exchange(active) == active || !active) return;
   wake_up();
 }
@@ -188,6 +189,7 @@ void KvmCpu::prepare_entry() {
       const long r = call_with(KVM_INTERRUPT, interrupt);
       if (r < 0) note_failure(r, fmt::format("deliver interrupt {:#x}", *vector));
       run.ready_for_interrupt_injection = 0;
+      vector_pending_ = has_kernel_apic();
       ++interrupts_;
     }
   }
@@ -197,14 +199,14 @@ void KvmCpu::prepare_entry() {
 // CR8 and the APIC's task priority are one register with two doors: what the guest did to CR8 goes
 // to the APIC, and after an access to the APIC its priority goes to CR8.
 void KvmCpu::publish_priority() {
-  if (priority_stale_ || shared().cr8 == priority_) return;
+  if (has_kernel_apic() || priority_stale_ || shared().cr8 == priority_) return;
   priority_ = shared().cr8;
   bus_->set_task_priority(static_cast<u8>(priority_ & 15));
 }
 
 void KvmCpu::take_priority() {
   publish_priority();
-  if (!priority_stale_) return;
+  if (has_kernel_apic() || !priority_stale_) return;
   priority_stale_ = false;
   shared().cr8 = priority_ = bus_->task_priority();
 }
@@ -227,8 +229,11 @@ long KvmCpu::enter(Entry entry) {
   long r = -EINTR;
   if (!wanted) {
     ++entries_;
+    shared().exit_reason = KVM_EXIT_UNKNOWN;
     r = call(KVM_RUN);
     access_pending_ = false;
+    // An entry takes the vector in; immediate_exit comes before that and leaves no reason.
+    if (r >= 0 || shared().exit_reason == KVM_EXIT_INTR) vector_pending_ = false;
   }
   inside_.store(false);
   return r;
@@ -256,10 +261,10 @@ void KvmCpu::settle() {
   while (access_pending_ && failure_.empty() && entries++ < kMostSettlingEntries) {
     if (enter(Entry::kComplete) >= 0) (void)handle_exit(ignored);
   }
-  if (!has_undelivered_event()) return;
+  if (!has_undelivered_event() && !vector_pending_) return;
   const RepeatedKick out_again;
   while (failure_.empty() && activity_ == Activity::kRunning && entries++ < kMostSettlingEntries &&
-         (access_pending_ || has_undelivered_event())) {
+         (access_pending_ || vector_pending_ || has_undelivered_event())) {
     shared().request_interrupt_window = 0;
     if (enter(Entry::kRegardless) >= 0) (void)handle_exit(ignored);
     while (access_pending_ && failure_.empty() && entries++ < kMostSettlingEntries) {

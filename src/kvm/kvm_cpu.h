@@ -38,7 +38,13 @@ class KvmCpu final : public VCpu {
   void raise_sipi(u8 vector) override;
   void state(CpuState& out) override;
   void set_state(const CpuState& in) override;
+  bool set_debug(const GuestDebug& wanted) override;
   [[nodiscard]] std::string counters() const override;
+
+  // The kernel's local APIC; while this processor does not run. Errors: the host's.
+  [[nodiscard]] Result<EngineLocalApic> local_apic();
+  [[nodiscard]] Result<void> set_local_apic(const EngineLocalApic& apic);
+  [[nodiscard]] unsigned index() const { return config_.index; }
 
   // For the engine, whose gate is closed: returns when this processor is not in guest code.
   void wait_outside();
@@ -59,6 +65,13 @@ class KvmCpu final : public VCpu {
     return engine_.vm().host().call(fd_.get(), request, argument);
   }
   [[nodiscard]] kvm_run& shared() const { return *reinterpret_cast<kvm_run*>(run_.data()); }
+
+  // Whose local APIC is the kernel's: it halts and wakes there, and has its task priority there.
+  [[nodiscard]] bool has_kernel_apic() const { return engine_.place() != ChipPlace::kUser; }
+  [[nodiscard]] Result<u64> get_msr(u32 index);
+  [[nodiscard]] Result<void> set_msr(u32 index, u64 value);
+  [[nodiscard]] Activity waiting_activity();
+  void set_waiting_activity(Activity activity);
 
   // running
   [[nodiscard]] bool serve_requests();
@@ -108,6 +121,7 @@ class KvmCpu final : public VCpu {
   bool interrupts_on_ = false;              // RFLAGS.IF while halted
   bool access_pending_ = false;             // the last exit's access completes at the next entry
   bool priority_stale_ = true;              // the guest may have written its APIC's TPR
+  bool vector_pending_ = false;             // split: the kernel holds a vector of the 8259's
   u64 priority_ = 0;                        // CR8 as the APIC knows it
   u64 xsave_mask_ = 3;                      // XCR0 bits of this kernel
   std::string failure_;

@@ -49,9 +49,6 @@ bool filter(CpuidResult& r, u32 leaf, u32 subleaf, const kvm_cpuid_entry2& has) 
     case 0xd:
       if (subleaf < 2) r.eax &= has.eax;
       return has.eax != 0;
-    case 0x40000001:
-      r.eax &= has.eax;
-      return true;
     case 0x80000001:
       r.ecx &= has.ecx;
       r.edx &= has.edx;

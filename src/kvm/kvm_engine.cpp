@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cpu/msr.h"
+#include "cpu/pv_clock_spec.h"
 #include "kvm/kvm_cpu.h"
 
 namespace emu {
@@ -18,26 +19,44 @@ constexpr std::chrono::milliseconds kLogPeriod{15};
 }  // namespace
 
 Result<std::unique_ptr<Accelerator>> create_kvm(AddressSpace& memory, const Clock& clock,
-                                                std::shared_ptr<KvmHost> host) {
-  auto engine = KvmEngine::create(memory, clock, std::move(host));
+                                                std::shared_ptr<KvmHost> host,
+                                                const KvmOptions& options) {
+  auto engine = KvmEngine::create(memory, clock, std::move(host), options);
   if (!engine) return engine.error();
   return std::unique_ptr<Accelerator>(std::move(*engine));
 }
 
 Result<std::unique_ptr<KvmEngine>> KvmEngine::create(AddressSpace& memory, const Clock& clock,
-                                                     std::shared_ptr<KvmHost> host) {
-  auto vm = KvmVm::open(std::move(host));
+                                                     std::shared_ptr<KvmHost> host,
+                                                     const KvmOptions& options) {
+  auto vm = KvmVm::open(host);
   if (!vm) return vm.error();
+  ChipPlace place = options.chips;
+  if (const auto chips = KvmChips::create(**vm, place); !chips) {
+    if (!options.chips_may_differ) return chips.error();
+    log(LogLevel::kInfo, "kvm", "interrupt controllers are the machine's own: {}",
+        chips.error().message);
+    place = ChipPlace::kUser;
+    vm = KvmVm::open(std::move(host));  // the other one may have half of them
+    if (!vm) return vm.error();
+  }
   prepare_kick_signal();
-  std::unique_ptr<KvmEngine> engine(new KvmEngine(memory, clock, std::move(*vm)));
+  std::unique_ptr<KvmEngine> engine(new KvmEngine(memory, clock, std::move(*vm), place));
   EMU_TRY(engine->prepare_msr_exits());
   memory.add_listener(*engine);
   if (const std::string refused = engine->failure(); !refused.empty()) return fail("{}", refused);
   return engine;
 }
 
-KvmEngine::KvmEngine(AddressSpace& memory, const Clock& clock, std::unique_ptr<KvmVm> vm)
-    : memory_(memory), clock_(clock), vm_(std::move(vm)), slots_(*vm_) {}
+KvmEngine::KvmEngine(AddressSpace& memory, const Clock& clock, std::unique_ptr<KvmVm> vm,
+                     ChipPlace place)
+    : memory_(memory),
+      clock_(clock),
+      vm_(std::move(vm)),
+      chips_({*vm_, [this](unsigned index) { return cpu(index); },
+              [this](const Error& error) { fail_with(error); }},
+             place),
+      slots_(*vm_) {}
 
 KvmEngine::~KvmEngine() {
   memory_.remove_listener(*this);
@@ -52,7 +71,8 @@ KvmEngine::~KvmEngine() {
   }
 }
 
-// Accesses that the kernel does not know, and those to MSRs of our local APIC, come to us.
+// Accesses that the kernel does not know come to us, and those to MSRs of the machine's own: its
+// clock for guests, and its local APIC if it has that.
 Result<void> KvmEngine::prepare_msr_exits() {
   kvm_enable_cap cap{};
   cap.cap = KVM_CAP_X86_USER_SPACE_MSR;
@@ -63,12 +83,15 @@ Result<void> KvmEngine::prepare_msr_exits() {
   }
   u8 none = 0;
   kvm_msr_filter filter{};
-  constexpr u32 kOurs[] = {kMsrApicBase, kMsrTscDeadline};
-  for (std::size_t i = 0; i < std::size(kOurs); ++i) {
-    filter.ranges[i] = {KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE, 1, kOurs[i], &none};
+  constexpr u32 kBoth = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+  static_assert(kMsrPvSystemTime == kMsrPvWallClock + 1);
+  filter.ranges[0] = {kBoth, 2, kMsrPvWallClock, &none};
+  if (place() == ChipPlace::kUser) {
+    filter.ranges[1] = {kBoth, 1, kMsrApicBase, &none};
+    filter.ranges[2] = {kBoth, 1, kMsrTscDeadline, &none};
   }
   if (const long r = vm_->call_with(KVM_X86_SET_MSR_FILTER, filter); r < 0) {
-    return kvm_error(r, "hand over the local APIC's registers");
+    return kvm_error(r, "hand over the local APIC's and the clock's registers");
   }
   return {};
 }
@@ -83,6 +106,16 @@ Result<std::unique_ptr<VCpu>> KvmEngine::create_vcpu(const VCpuConfig& config) {
   const std::lock_guard guard(cpus_mutex_);
   cpus_.push_back(cpu->get());
   return std::unique_ptr<VCpu>(std::move(*cpu));
+}
+
+EngineChips* KvmEngine::chips() {
+  return place() == ChipPlace::kUser ? nullptr : &chips_;
+}
+
+KvmCpu* KvmEngine::cpu(unsigned index) {
+  const std::lock_guard guard(cpus_mutex_);
+  const auto found = std::ranges::find(cpus_, index, &KvmCpu::index);
+  return found == cpus_.end() ? nullptr : *found;
 }
 
 void KvmEngine::remove_cpu(KvmCpu& cpu) {

@@ -12,6 +12,7 @@
 
 #include "cpu/accelerator.h"
 #include "kvm/kvm_accelerator.h"
+#include "kvm/kvm_chips.h"
 #include "kvm/kvm_slots.h"
 #include "kvm/kvm_vm.h"
 
@@ -25,11 +26,13 @@ class KvmEngine final : public Accelerator,
  public:
   [[nodiscard]] static Result<std::unique_ptr<KvmEngine>> create(AddressSpace& memory,
                                                                  const Clock& clock,
-                                                                 std::shared_ptr<KvmHost> host);
+                                                                 std::shared_ptr<KvmHost> host,
+                                                                 const KvmOptions& options);
   ~KvmEngine() override;
 
   [[nodiscard]] std::string_view name() const override { return "kvm"; }
   [[nodiscard]] bool has_smm() const override { return false; }
+  [[nodiscard]] EngineChips* chips() override;
   [[nodiscard]] Result<std::unique_ptr<VCpu>> create_vcpu(const VCpuConfig& config) override;
 
   // AddressSpaceListener: collects the difference and applies it at commit().
@@ -41,6 +44,8 @@ class KvmEngine final : public Accelerator,
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] AddressSpace& memory() const { return memory_; }
 
+  [[nodiscard]] ChipPlace place() const { return chips_.place(); }
+
   // For processors. Whether guest code must not run now; wait_while_closed() waits for its end.
   [[nodiscard]] bool gate_closed() const { return gate_closed_.load(); }
   void wait_while_closed();
@@ -50,7 +55,8 @@ class KvmEngine final : public Accelerator,
   [[nodiscard]] bool has_failed() const { return has_failed_.load(std::memory_order_relaxed); }
 
  private:
-  KvmEngine(AddressSpace& memory, const Clock& clock, std::unique_ptr<KvmVm> vm);
+  KvmEngine(AddressSpace& memory, const Clock& clock, std::unique_ptr<KvmVm> vm, ChipPlace place);
+  [[nodiscard]] KvmCpu* cpu(unsigned index);
   [[nodiscard]] Result<void> prepare_msr_exits();
   void page_cleaned(const GuestRam& ram, u64 page) override;
   void close_gate();
@@ -61,6 +67,7 @@ class KvmEngine final : public Accelerator,
   AddressSpace& memory_;
   const Clock& clock_;
   std::unique_ptr<KvmVm> vm_;
+  KvmChips chips_;
   KvmSlots slots_;
   std::vector<FlatRange> removed_, added_;  // until commit(); machine lock
   std::vector<GuestRam*> observed_;         // machine lock

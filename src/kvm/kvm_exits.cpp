@@ -29,6 +29,9 @@ bool KvmCpu::handle_exit(StopReason& reason) {
       activity_ = Activity::kHalted;
       interrupts_on_ = run.if_flag != 0;
       return false;
+    case KVM_EXIT_IOAPIC_EOI:
+      bus_->end_of_interrupt(run.eoi.vector);
+      return false;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_INTR:
     case KVM_EXIT_SET_TPR:
@@ -37,7 +40,7 @@ bool KvmCpu::handle_exit(StopReason& reason) {
       activity_ = Activity::kShutdown;
       reason = {StopReason::Kind::kTripleFault, {}};
       return true;
-    case KVM_EXIT_DEBUG:
+    case KVM_EXIT_DEBUG:  // set_debug()
       reason = {StopReason::Kind::kDebug, {}};
       return true;
     default:

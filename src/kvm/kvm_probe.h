@@ -27,6 +27,7 @@ struct HostFacts {
   bool virtual_machine = false;  // the hypervisor bit
   bool intel = false;            // else taken for AMD
   bool vmx_or_svm = false;
+  bool module_loaded = false;  // kvm_intel or kvm_amd
   bool user_in_group = false;  // this process may use what group kvm may
 
   // `root` is prepended to the paths looked at.
@@ -46,6 +47,9 @@ struct KvmVerdict {
 // Makes a scratch machine, runs some thousand instructions in it and throws it away; under 50 ms.
 [[nodiscard]] KvmVerdict probe_kvm(std::shared_ptr<KvmHost> host,
                                    const HostFacts& facts = HostFacts::collect());
+// Why this kernel does not run a machine's interrupt controllers, in one sentence; empty: it does,
+// or there is no KVM to ask.
+[[nodiscard]] std::string missing_kernel_chips(std::shared_ptr<KvmHost> host);
 // What an errno of opening /dev/kvm means on a host with these facts.
 [[nodiscard]] KvmVerdict explain_open_error(int code, const HostFacts& facts);
 

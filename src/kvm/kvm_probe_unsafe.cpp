@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpu_state.h"
+#include "kvm/kvm_chips.h"
 #include "kvm/kvm_probe.h"
 #include "kvm/kvm_vm.h"
 #include "memory/guest_ram.h"
@@ -179,6 +180,13 @@ KvmVerdict probe_kvm(std::shared_ptr<KvmHost> host, const HostFacts& facts) {
           : fmt::format("/dev/kvm emulates kernel-mode code ({:.0f} ns an instruction)", *speed);
   v.fix = "use a host with VT-x or AMD-V (or nested virtualization) to get real KVM";
   return v;
+}
+
+std::string missing_kernel_chips(std::shared_ptr<KvmHost> host) {
+  const auto vm = KvmVm::open(std::move(host));
+  if (!vm) return {};
+  const auto chips = KvmChips::create(**vm, ChipPlace::kKernel);
+  return chips ? "" : chips.error().message;
 }
 
 }  // namespace emu

@@ -96,7 +96,8 @@ void KvmCpu::state(CpuState& out) {
   load_vectors(out);
   load_msrs(out);
   load_events(out);
-  out.activity = activity_;
+  const bool kernel_knows = has_kernel_apic() && activity_ == Activity::kRunning;
+  out.activity = kernel_knows ? waiting_activity() : activity_;
 }
 
 void KvmCpu::set_state(const CpuState& in) {
@@ -110,14 +111,20 @@ void KvmCpu::store(const CpuState& in) {
   activity_ = in.activity;
   interrupts_on_ = (in.rflags & kFlagIf) != 0;
   access_pending_ = false;
+  vector_pending_ = false;
   priority_stale_ = true;
   // What the kernel would say at an exit here.
-  shared().ready_for_interrupt_injection = interrupts_on_ && !in.interrupt_shadow;
+  shared().ready_for_interrupt_injection =
+      !has_kernel_apic() && interrupts_on_ && !in.interrupt_shadow;
   store_system(in);
   store_registers(in);
   store_vectors(in);
   store_msrs(in);
   store_events(in);
+  if (has_kernel_apic()) {
+    set_waiting_activity(in.activity);
+    if (activity_ != Activity::kShutdown) activity_ = Activity::kRunning;
+  }
   follow_clock();
 }
 
@@ -188,6 +195,14 @@ void KvmCpu::store_system(const CpuState& in) {
   s.cr4 = in.cr4;
   s.efer = in.efer;
   s.apic_base = kApicBaseReset | (config_.index == 0 ? kApicBaseBoot : 0);
+  if (has_kernel_apic()) {  // its mode and task priority come and go with its registers
+    kvm_sregs2 now{};
+    if (const long e = call_with(KVM_GET_SREGS2, now); e < 0) {
+      return note_failure(e, "show control registers");
+    }
+    s.apic_base = now.apic_base;
+    s.cr8 = now.cr8;
+  }
   const bool pae = (in.cr0 & kCr0Pg) != 0 && (in.cr4 & kCr4Pae) != 0 && !in.long_mode();
   if (pae) {
     s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;

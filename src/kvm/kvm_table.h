@@ -2,7 +2,7 @@
 // The kernel's structures that end in an array: a count, then the entries.
 // Why not those of <linux/kvm.h>: in C++ its flexible arrays begin four bytes later than in C, and
 // the sizes inside the request numbers are wrong.
-// Source: Linux Documentation/virt/kvm/api.rst, 4.18, 4.19, 4.20, 4.46.
+// Source: Linux Documentation/virt/kvm/api.rst, 4.18, 4.19, 4.20, 4.46, 4.52.
 #pragma once
 
 #include <linux/kvm.h>
@@ -28,11 +28,12 @@ struct KvmTableHeader {
 inline constexpr unsigned long kKvmGetSupportedCpuid = _IOWR(KVMIO, 0x05, KvmTableHeader),
                                kKvmGetMsrs = _IOWR(KVMIO, 0x88, KvmTableHeader),
                                kKvmSetMsrs = _IOW(KVMIO, 0x89, KvmTableHeader),
+                               kKvmSetGsiRouting = _IOW(KVMIO, 0x6a, KvmTableHeader),
                                kKvmSetCpuid2 = _IOW(KVMIO, 0x90, KvmTableHeader),
                                kKvmGetXsave = _IOR(KVMIO, 0xa4, KvmXsaveArea),
                                kKvmSetXsave = _IOW(KVMIO, 0xa5, KvmXsaveArea);
 
-// `Entry` is kvm_cpuid_entry2 or kvm_msr_entry: a multiple of 8 bytes long.
+// `Entry` is kvm_cpuid_entry2, kvm_msr_entry or kvm_irq_routing_entry: a multiple of 8 bytes long.
 template <class Entry>
 class KvmTable {
  public:

@@ -47,6 +47,7 @@ EngineReport inspect_engines() {
   EngineReport report;
   report.facts = HostFacts::collect();
   report.kvm = probe_kvm(make_kvm_host(), report.facts);
+  report.kernel_chips_missing = missing_kernel_chips(make_kvm_host());
   report.processor = brand_string();
   if (!__builtin_cpu_supports("bmi2")) {
     report.translator_missing = "the processor lacks BMI2 (Intel since 2013, AMD since 2015)";

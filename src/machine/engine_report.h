@@ -13,6 +13,7 @@ namespace emu {
 struct EngineReport {
   KvmVerdict kvm;
   HostFacts facts;
+  std::string kernel_chips_missing;      // why KVM does not run interrupt controllers; else empty
   std::string processor;                 // the host's brand string
   std::string translator_missing;        // empty: the translator runs here
   std::string native_user_missing;       // empty: and guests' 64-bit programs run natively

@@ -203,7 +203,8 @@ Result<void> Machine::make_engine() {
   AddressSpace& memory = pc_->map().memory();
   EngineMakers makers;
   makers.tcg = [&] { return plug_in(create_tcg(memory, io_.clock(), config_.translator)); };
-  makers.kvm = [&] { return plug_in(create_kvm(memory, io_.clock(), make_kvm_host())); };
+  const KvmOptions kvm{config_.kvm_chips.value_or(ChipPlace::kKernel), !config_.kvm_chips};
+  makers.kvm = [&] { return plug_in(create_kvm(memory, io_.clock(), make_kvm_host(), kvm)); };
   makers.probe = [] { return probe_kvm(make_kvm_host()); };
   auto line = choose_engine(config_.engine, makers);
   if (!line) return line.error();
@@ -225,11 +226,13 @@ Result<void> Machine::plug_in(Result<std::unique_ptr<Accelerator>> engine) {
     processor->attach(std::move(*vcpu));
   }
   pc_->set_has_smm(engine_->has_smm());
+  pc_->use_engine_chips(engine_->chips());
   return {};
 }
 
 // Processors go before their engine.
 void Machine::unplug() {
+  pc_->use_engine_chips(nullptr);
   for (auto& processor : pc_->processors()) processor->attach(nullptr);
   engine_.reset();
 }
@@ -291,6 +294,10 @@ bool Machine::serve(RunControl::Request request, bool all_stopped) {
   switch (request) {
     case RunControl::Request::kResume: {
       const std::lock_guard guard(lock_);
+      if (const auto done = pc_->hand_chips_over(); !done) {
+        ask_end(1, done.error().message);
+        return false;
+      }
       io_.clock().run();
       run_networks(true);
       paused_ = false;
@@ -301,6 +308,10 @@ bool Machine::serve(RunControl::Request request, bool all_stopped) {
       io_.clock().pause();
       run_networks(false);
       paused_ = true;
+      if (const auto done = pc_->take_chips_back(); !done) {
+        ask_end(1, done.error().message);
+        return false;
+      }
       break;
     }
     case RunControl::Request::kReset:
@@ -324,7 +335,13 @@ bool Machine::serve_reset() {
     ask_end(1, done.error().message);
     return false;
   }
-  return !paused_;
+  if (paused_) return false;
+  const std::lock_guard guard(lock_);
+  if (const auto done = pc_->hand_chips_over(); !done) {
+    ask_end(1, done.error().message);
+    return false;
+  }
+  return true;
 }
 
 void Machine::vcpu_stopped(const StopReason& reason) {

@@ -8,6 +8,7 @@
 
 #include "base/types.h"
 #include "block/cache_mode.h"
+#include "cpu/engine_chips.h"
 #include "net/net_options.h"
 #include "tcg/tcg_options.h"
 
@@ -86,6 +87,8 @@ struct LinuxBootConfig {
 struct MachineConfig {
   std::string name = "emu";
   EngineChoice engine = EngineChoice::kAuto;
+  // Under KVM, which interrupt controllers the kernel runs; empty: all that it can.
+  std::optional<ChipPlace> kvm_chips;
   std::string cpu_model = "max";
   unsigned cpus = 1;
   u64 memory_bytes = 2 * kGiB;

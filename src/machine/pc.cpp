@@ -12,6 +12,7 @@
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/pci/pci_bus.h"
+#include "machine/engine_chips.h"
 #include "machine/fw_cfg.h"
 #include "machine/input_choice.h"
 
@@ -52,6 +53,7 @@ Pc::Pc(const PcHost& host, std::unique_ptr<MemoryMap> map)
     : host_(host), map_(std::move(map)), apic_bus_([this] { return pic_->acknowledge(); }) {}
 
 Pc::~Pc() {
+  engine_chips_.reset();
   // Devices go before the buses and regions that they are attached to, last made first.
   while (!owned_.empty()) owned_.pop_back();
   processors_.clear();
@@ -82,19 +84,23 @@ IrqLine Pc::irq(unsigned number, IrqSource source) {
 
 void Pc::add_processors(unsigned count) {
   for (unsigned i = 0; i < count; ++i) {
-    processors_.push_back(std::make_unique<Processor>(
-        Processor::Wires{host_.machine_lock, *map_, apic_bus_, host_.clock, host_.io}, i));
+    processors_.push_back(
+        std::make_unique<Processor>(Processor::Wires{host_.machine_lock, *map_, apic_bus_,
+                                                     host_.clock, host_.io, host_.wall_clock},
+                                    i));
     devices_.push_back(&processors_.back()->apic());
+    devices_.push_back(&processors_.back()->pv_clock());
   }
 }
 
 void Pc::add_timers() {
   Hpet::Wires wires{irq(0), irq(8), {}, kHpetRoutes, &apic_bus_};
   for (unsigned n = 0; n < IoApic::kInputs; ++n) {
-    if (bit(kHpetRoutes, n)) wires.routes[n] = IrqLine(*io_apic_, n);
+    if (bit(kHpetRoutes, n)) wires.routes[n] = IrqLine(*fan_out_, n);
   }
   auto& hpet = own(std::make_unique<Hpet>(wires, host_.clock));
   map_->add_chip("hpet", kHpetBase, Hpet::kWindowBytes, hpet.registers(), Hpet::kSizes);
+  hpet_ = &hpet;
   auto& pit = own(std::make_unique<I8254>(IrqLine(hpet, Hpet::kPitInput), host_.clock));
   map_->add_port("pit", 0x40, 4, pit.ports(), kBytes);
   auto& port61 = own(std::make_unique<Port61>(pit, host_.clock));
@@ -180,7 +186,25 @@ void Pc::add_firmware_interface(const MachineConfig& config) {
   set_firmware_cmos(*rtc_, config, floppy_types_);
 }
 
+void Pc::use_engine_chips(EngineChips* chips) {
+  engine_chips_.reset();
+  if (chips == nullptr) return;
+  engine_chips_ = std::make_unique<EngineChipsLink>(
+      EngineChipsLink::Board{*pic_, *io_apic_, *pit_, *hpet_, *fan_out_, apic_bus_, processors_,
+                             host_.clock},
+      *chips);
+}
+
+Result<void> Pc::hand_chips_over() {
+  return engine_chips_ ? engine_chips_->hand_over() : Result<void>{};
+}
+
+Result<void> Pc::take_chips_back() {
+  return engine_chips_ ? engine_chips_->take_back() : Result<void>{};
+}
+
 void Pc::reset() {
+  if (engine_chips_) engine_chips_->disconnect();
   const AddressSpace::Transaction memory(map_->memory());
   const AddressSpace::Transaction ports(map_->ports());
   map_->reset();

@@ -32,7 +32,9 @@ namespace emu {
 class AcpiPm;
 class AhciController;
 class CdromUnit;
+class EngineChipsLink;
 class FloppyController;
+class Hpet;
 class I8237Pair;
 class I8254;
 class InputChoice;
@@ -91,6 +93,13 @@ class Pc final : private IrqSink {
   [[nodiscard]] bool hears_power_button() const;
   // Whether the processors have system management mode; from the next reset on.
   void set_has_smm(bool has);
+
+  // The engine's own interrupt controllers and timer, which outlive their use here; null: it has
+  // none, and the models do all. Machine lock.
+  void use_engine_chips(EngineChips* chips);
+  // The machine goes on, stands still. Machine lock; no processor runs. Errors: the engine's.
+  [[nodiscard]] Result<void> hand_chips_over();
+  [[nodiscard]] Result<void> take_chips_back();
 
   [[nodiscard]] MemoryMap& map() { return *map_; }
   [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }
@@ -157,6 +166,7 @@ class Pc final : private IrqSink {
   std::vector<std::unique_ptr<Processor>> processors_;
   std::vector<std::unique_ptr<IrqOrGate>> gates_;
   std::unique_ptr<IrqFanOut> fan_out_;
+  std::unique_ptr<EngineChipsLink> engine_chips_;
   std::unique_ptr<PciBus> pci_bus_;
   std::vector<std::unique_ptr<Device>> owned_;
   std::vector<Device*> devices_;  // in order of reset and of the snapshot
@@ -186,6 +196,7 @@ class Pc final : private IrqSink {
   NullAudio no_audio_;
   I8254* pit_ = nullptr;
   Port61* port61_ = nullptr;
+  Hpet* hpet_ = nullptr;
 };
 
 }  // namespace emu

@@ -8,7 +8,10 @@ namespace emu {
 Processor::Processor(const Wires& wires, unsigned index)
     : wires_(wires),
       index_(index),
-      apic_({wires.apic_bus, *this, wires.clock, *this}, index, index == 0) {}
+      apic_({wires.apic_bus, *this, wires.clock, *this}, index, index == 0),
+      pv_clock_({wires.map.memory(), wires.clock, [this] { return guest_tsc(); },
+                 [this] { return wires_.clock.tsc_hz(); }, wires.wall_clock},
+                index) {}
 
 u32 Processor::read_port(u16 port, unsigned size) {
   const IoThread::DeviceAccess access(wires_.io);
@@ -70,12 +73,18 @@ void Processor::set_task_priority(u8 priority_class) {
 
 std::optional<u64> Processor::read_msr(u32 index) {
   const std::lock_guard guard(wires_.machine_lock);
-  return apic_.read_msr(index);
+  const auto clock = pv_clock_.read_msr(index);
+  return clock ? clock : apic_.read_msr(index);
 }
 
 bool Processor::write_msr(u32 index, u64 value) {
   const std::lock_guard guard(wires_.machine_lock);
-  return apic_.write_msr(index, value);
+  return pv_clock_.write_msr(index, value) || apic_.write_msr(index, value);
+}
+
+void Processor::end_of_interrupt(u8 vector) {
+  const std::lock_guard guard(wires_.machine_lock);
+  wires_.apic_bus.end_of_interrupt(vector);
 }
 
 void Processor::smm_changed(bool in_smm) {
@@ -101,6 +110,12 @@ void Processor::raise_init() {
 
 void Processor::raise_sipi(u8 vector) {
   if (vcpu_) vcpu_->raise_sipi(vector);
+}
+
+u64 Processor::guest_tsc() {
+  CpuState state;
+  vcpu_->state(state);
+  return Frequency{wires_.clock.tsc_hz(), 1}.ticks_at(wires_.clock.now_ns()) + state.tsc_offset;
 }
 
 u64 Processor::ns_at(u64 tsc) const {

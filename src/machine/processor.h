@@ -9,6 +9,7 @@
 #include "devices/chipset/local_apic.h"
 #include "machine/io_thread.h"
 #include "machine/memory_map.h"
+#include "machine/pv_clock.h"
 #include "machine/vm_clock.h"
 
 namespace emu {
@@ -21,6 +22,7 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
     ApicBus& apic_bus;
     VmClock& clock;
     IoThread& io;
+    std::function<i64()> wall_clock;  // seconds
   };
   Processor(const Wires& wires, unsigned index);
 
@@ -28,6 +30,7 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
   void attach(std::unique_ptr<VCpu> vcpu) { vcpu_ = std::move(vcpu); }
   [[nodiscard]] VCpu& vcpu() { return *vcpu_; }
   [[nodiscard]] LocalApic& apic() { return apic_; }
+  [[nodiscard]] PvClock& pv_clock() { return pv_clock_; }
   [[nodiscard]] unsigned index() const { return index_; }
 
   // CpuBus
@@ -42,6 +45,7 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
   void set_task_priority(u8 priority_class) override;
   std::optional<u64> read_msr(u32 index) override;
   bool write_msr(u32 index, u64 value) override;
+  void end_of_interrupt(u8 vector) override;
   void smm_changed(bool in_smm) override;
 
   // ApicCpuPort: any thread; nothing happens before attach().
@@ -51,6 +55,9 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
   void raise_init() override;
   void raise_sipi(u8 vector) override;
 
+  // The guest's time stamp counter now; as ns_at().
+  [[nodiscard]] u64 guest_tsc();
+
   // GuestTsc: on the vCPU's thread, or while it is stopped.
   [[nodiscard]] u64 ns_at(u64 tsc) const override;
 
@@ -59,6 +66,7 @@ class Processor final : public CpuBus, public ApicCpuPort, public GuestTsc {
   const unsigned index_;
   std::unique_ptr<VCpu> vcpu_;
   LocalApic apic_;
+  PvClock pv_clock_;
 };
 
 }  // namespace emu

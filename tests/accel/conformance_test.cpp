@@ -1058,5 +1058,41 @@ TEST_P(Engines, ColourfulStateCrossesOver) {
   expect_equal(in, second.state());
 }
 
+// What a debugger asks for.
+TEST_P(Engines, ADebuggerStepsAndStopsAtItsBreakpoints) {
+  EngineGuest g(GetParam());
+  g.program([](Assembler& a) {
+    a.nop();
+    a.nop();
+    a.inc(rax);
+    a.nop();
+    exit_with(a, 7);
+  });
+  GuestDebug debug;
+  debug.single_step = true;
+  if (!g.cpu().set_debug(debug)) GTEST_SKIP() << "the translator has no debugger's door";
+  CpuState s = g.long_mode();
+  s.gpr[kRax] = 0;
+  EXPECT_EQ(g.run(s).kind, StopReason::Kind::kDebug);
+  SKIP_IF_BACKEND_CANNOT(g);
+  if (g.exit_value != ~0u) GTEST_SKIP() << "this emulated KVM takes single steps and makes none";
+  EXPECT_EQ(g.state().rip, EngineGuest::kCodeAt + 1);
+  EXPECT_EQ(g.go_on().kind, StopReason::Kind::kDebug);
+  EXPECT_EQ(g.state().rip, EngineGuest::kCodeAt + 2);
+
+  debug.single_step = false;
+  debug.breakpoints[1] = EngineGuest::kCodeAt + 5;
+  ASSERT_TRUE(g.cpu().set_debug(debug));
+  const StopReason reason = g.go_on();
+  if (g.exit_value != ~0u) GTEST_SKIP() << "this emulated KVM takes breakpoints and has none";
+  EXPECT_EQ(reason.kind, StopReason::Kind::kDebug);
+  EXPECT_EQ(g.state().rip, EngineGuest::kCodeAt + 5);
+  EXPECT_EQ(g.state().gpr[kRax], 1u);
+
+  ASSERT_TRUE(g.cpu().set_debug({}));
+  EXPECT_EQ(g.go_on().kind, StopReason::Kind::kKicked);
+  EXPECT_EQ(g.exit_value, 7u);
+}
+
 }  // namespace
 }  // namespace emu

@@ -138,15 +138,24 @@ TEST(CommandLine, BadValuesNameTheOption) {
   EXPECT_NE(error_of({"-drive", "file=x,if=scsi2"}).find("use if=virtio"), std::string::npos);
 }
 
-TEST(CommandLine, InterruptControllersAreOurOwn) {
-  EXPECT_EQ(parsed({"-accel", "kvm,kernel-irqchip=off", "a.img"}).engine, EngineChoice::kKvm);
-  EXPECT_EQ(parsed({"-accel", "kvm,irqchip=user", "a.img"}).engine, EngineChoice::kKvm);
-  EXPECT_EQ(parsed({"-machine", "pc,accel=kvm,kernel_irqchip=off", "a.img"}).engine,
-            EngineChoice::kKvm);
-  for (const char* accel : {"kvm,kernel-irqchip=on", "kvm,irqchip=split", "kvm,irqchip=kernel"}) {
-    EXPECT_NE(error_of({"-accel", accel, "a.img"}).find("irqchip="), std::string::npos) << accel;
-  }
-  EXPECT_NE(error_of({"-machine", "pc,kernel_irqchip=on", "a.img"}).find("machine's own"),
+TEST(CommandLine, InterruptControllersOfKvm) {
+  const auto place = [](std::vector<std::string> arguments) {
+    arguments.push_back("a.img");
+    return parsed(arguments).kvm_chips;
+  };
+  EXPECT_FALSE(place({"-accel", "kvm"}));
+  EXPECT_EQ(place({"-accel", "kvm,kernel-irqchip=off"}), ChipPlace::kUser);
+  EXPECT_EQ(place({"-accel", "kvm,irqchip=user"}), ChipPlace::kUser);
+  EXPECT_EQ(place({"-accel", "kvm,kernel-irqchip=on"}), ChipPlace::kKernel);
+  EXPECT_EQ(place({"-accel", "kvm,irqchip=split"}), ChipPlace::kSplit);
+  EXPECT_EQ(place({"-machine", "pc,accel=kvm,kernel_irqchip=split"}), ChipPlace::kSplit);
+  EXPECT_EQ(place({"-machine", "pc,kernel_irqchip=on", "-enable-kvm"}), ChipPlace::kKernel);
+  EXPECT_EQ(place({"-accel", "kvm,irqchip=split", "-accel", "tcg"}), ChipPlace::kSplit);
+  EXPECT_EQ(parsed({"-accel", "kvm,irqchip=split", "-accel", "tcg", "a.img"}).engine,
+            EngineChoice::kKvmOrTcg);
+  EXPECT_NE(error_of({"-accel", "kvm,irqchip=some", "a.img"}).find("use kernel (or on), split"),
+            std::string::npos);
+  EXPECT_NE(error_of({"-accel", "tcg,irqchip=kernel", "a.img"}).find("only KVM"),
             std::string::npos);
 }
 

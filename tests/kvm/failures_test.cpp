@@ -46,14 +46,14 @@ class EmptyBus final : public CpuBus {
 // A machine of some RAM, as far as it can be made.
 class Attempt {
  public:
-  explicit Attempt(std::shared_ptr<KvmHost> host)
+  explicit Attempt(std::shared_ptr<KvmHost> host, const KvmOptions& options = {})
       : root_(Region::container("root", u64{1} << 40)),
         ram_(*GuestRam::create("ram", kMiB)),
         region_(Region::ram("ram", *ram_, 0, kMiB)),
         space_(*root_),
         model_(*CpuidModel::create({"default", 1, 2'000'000'000, 1'000'000'000})) {
     root_->add(*region_, 0);
-    auto engine = create_kvm(space_, clock_, std::move(host));
+    auto engine = create_kvm(space_, clock_, std::move(host), options);
     if (!engine) {
       error = engine.error();
       return;
@@ -106,9 +106,12 @@ TEST(KvmFailures, ProbingTellsTheStatesApart) {
   const auto verdict = [](int code, HostFacts facts) { return explain_open_error(code, facts); };
   HostFacts facts;
   facts.intel = facts.vmx_or_svm = true;
-  EXPECT_EQ(verdict(ENOENT, facts).fix, "sudo modprobe kvm_intel");
-  facts.intel = false;
-  EXPECT_EQ(verdict(ENOENT, facts).fix, "sudo modprobe kvm_amd");
+  EXPECT_EQ(verdict(ENOENT, facts).fix,
+            "sudo modprobe kvm_intel; if that is refused, switch VT-x on in the firmware setup");
+  facts.module_loaded = true;
+  EXPECT_NE(verdict(ENOENT, facts).fix.find("mknod"), std::string::npos);
+  facts.module_loaded = facts.intel = false;
+  EXPECT_NE(verdict(ENOENT, facts).fix.find("sudo modprobe kvm_amd"), std::string::npos);
   EXPECT_EQ(verdict(ENODEV, facts).state, KvmState::kNoModule);
   facts.vmx_or_svm = false;
   EXPECT_NE(verdict(ENOENT, facts).fix.find("firmware setup"), std::string::npos);
@@ -135,8 +138,9 @@ class KvmSteps : public ::testing::Test {
     host->answer = answer;
     return host;
   }
-  static std::string message_of(const std::shared_ptr<FailingHost>& host) {
-    const Attempt attempt(host);
+  static std::string message_of(const std::shared_ptr<FailingHost>& host,
+                                const KvmOptions& options = {}) {
+    const Attempt attempt(host, options);
     return attempt.error ? attempt.error->message : "";
   }
 };
@@ -170,6 +174,111 @@ TEST_F(KvmSteps, EveryStepThatFailsIsASentenceAndLeavesNothingBehind) {
     EXPECT_NE(message.find("--accel=tcg"), std::string::npos) << message;
     EXPECT_EQ(open_descriptors(), before) << words;
   }
+}
+
+// With interrupt controllers in the kernel, asked for by name.
+TEST_F(KvmSteps, EveryStepOfTheKernelsChipsIsASentenceToo) {
+  struct Step {
+    ChipPlace place;
+    unsigned long request;
+    const char* words;
+  };
+  const Step steps[] = {
+      {ChipPlace::kKernel, KVM_CREATE_IRQCHIP, "run interrupt controllers"},
+      {ChipPlace::kKernel, KVM_CREATE_PIT2, "run an 8254 timer"},
+      {ChipPlace::kKernel, kKvmSetGsiRouting, "connect interrupt lines"},
+      {ChipPlace::kKernel, KVM_SET_MP_STATE, "let a processor wait"},
+      {ChipPlace::kSplit, KVM_ENABLE_CAP, "run local APICs"},
+      {ChipPlace::kSplit, KVM_SET_MP_STATE, "let a processor wait"},
+      {ChipPlace::kSplit, KVM_GET_SREGS2, "control registers"},
+  };
+  (void)message_of(refusing(KVM_CREATE_VCPU));
+  const std::size_t before = open_descriptors();
+  for (const Step& step : steps) {
+    const std::string message = message_of(refusing(step.request), {step.place, false});
+    EXPECT_NE(message.find(step.words), std::string::npos) << step.words << ": " << message;
+    EXPECT_NE(message.find("--accel=tcg"), std::string::npos) << message;
+    EXPECT_EQ(open_descriptors(), before) << step.words;
+  }
+}
+
+TEST_F(KvmSteps, ChipsThatWereOnlyTheDefaultAreDoneWithout) {
+  const std::pair<unsigned long, long> refusals[] = {
+      {KVM_CREATE_IRQCHIP, -EEXIST}, {KVM_CREATE_PIT2, -ENOMEM}, {kKvmSetGsiRouting, -EINVAL}};
+  (void)message_of(refusing(KVM_CREATE_VCPU));
+  const std::size_t before = open_descriptors();
+  for (const auto& [request, answer] : refusals) {
+    Attempt attempt(refusing(request, answer), {ChipPlace::kKernel, true});
+    ASSERT_FALSE(attempt.error) << attempt.error->message;
+    EXPECT_EQ(attempt.engine().chips(), nullptr);
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  auto host = refusing(KVM_CHECK_EXTENSION, 0);
+  host->only_argument = KVM_CAP_PIT2;
+  EXPECT_NE(message_of(host, {ChipPlace::kKernel, false}).find("no 8254 timer: use"),
+            std::string::npos);
+  EXPECT_EQ(message_of(host, {ChipPlace::kKernel, true}), "");
+}
+
+// Once it runs, the machine hears of each refusal: as an error where it waits, else at run().
+TEST_F(KvmSteps, ChipsThatFailLaterSaySo) {
+  auto host = std::make_shared<FailingHost>(make_kvm_host());
+  Attempt attempt(host, {ChipPlace::kKernel, false});
+  if (attempt.error) GTEST_SKIP() << attempt.error->message;
+  EngineChips& chips = *attempt.engine().chips();
+  const auto refused = [&](unsigned long request) {
+    host->refused = request;
+    host->answer = -EIO;
+  };
+  const auto says = [](const auto& result, const char* words) {
+    ASSERT_FALSE(result) << words;
+    EXPECT_NE(result.error().message.find(words), std::string::npos) << words;
+  };
+  refused(KVM_GET_IRQCHIP);
+  says(chips.pic(0), "show its 8259");
+  says(chips.io_apic(), "show its I/O APIC");
+  refused(KVM_SET_IRQCHIP);
+  says(chips.set_pic(1, {}), "state of an 8259");
+  says(chips.set_io_apic({}), "state of an I/O APIC");
+  refused(KVM_GET_PIT2);
+  says(chips.pit(), "show its 8254");
+  refused(KVM_SET_PIT2);
+  says(chips.set_pit({}), "state of an 8254");
+  refused(KVM_GET_LAPIC);
+  says(chips.local_apic(0), "show its local APIC");
+  refused(kKvmGetMsrs);
+  says(chips.local_apic(0), "show MSR 0x1b");
+  refused(KVM_SET_LAPIC);
+  EngineLocalApic apic;
+  apic.base = 0xfee00900;
+  says(chips.set_local_apic(0, apic), "state of a local APIC");
+  refused(kKvmSetMsrs);
+  says(chips.set_local_apic(0, apic), "take MSR 0x1b");
+  says(chips.local_apic(7), "no processor 7");
+  refused(KVM_IRQ_LINE);
+  chips.set_line(4, true);
+  const StopReason reason = attempt.run();
+  EXPECT_EQ(reason.kind, StopReason::Kind::kError);
+  EXPECT_NE(reason.message.find("take interrupt 4"), std::string::npos) << reason.message;
+}
+
+TEST_F(KvmSteps, MessagesThatCannotBeDeliveredEndTheRunUnlessNobodyListens) {
+  auto host = std::make_shared<FailingHost>(make_kvm_host());
+  Attempt attempt(host, {ChipPlace::kSplit, false});
+  if (attempt.error) GTEST_SKIP() << attempt.error->message;
+  EngineChips& chips = *attempt.engine().chips();
+  host->refused = KVM_SIGNAL_MSI;
+  host->answer = -EPERM;
+  EXPECT_FALSE(chips.send_message({0xfee00000, 0x4041}));
+  host->answer = 1;
+  EXPECT_TRUE(chips.send_message({0xfee00000, 0x4041}));
+  host->refused = kKvmSetGsiRouting;
+  host->answer = -EINVAL;
+  const std::optional<EngineMessage> one[] = {EngineMessage{0xfee00000, 0xc041}};
+  EXPECT_FALSE(chips.set_level_messages(one));
+  host->refused = KVM_SIGNAL_MSI;
+  EXPECT_FALSE(chips.send_message({0xfee00000, 0x4041}));
+  EXPECT_EQ(attempt.run().kind, StopReason::Kind::kError);
 }
 
 TEST_F(KvmSteps, AnOldKernelIsToldWhatItLacks) {

@@ -24,8 +24,12 @@ using State = HostCheck::State;
 HostCheck kvm_check(const EngineReport& report) {
   const KvmVerdict& v = report.kvm;
   if (v.usable()) {
+    const std::string& missing = report.kernel_chips_missing;
     return {"kvm", State::kOk,
-            fmt::format("real and fast ({:.1f} ns an instruction)", v.ns_per_instruction), ""};
+            fmt::format("real and fast ({:.1f} ns an instruction), interrupt controllers in {}",
+                        v.ns_per_instruction,
+                        missing.empty() ? "the kernel" : "user space: " + missing),
+            ""};
   }
   return {"kvm", State::kProblem, fmt::format("{}: {}", kvm_state_word(v.state), v.reason),
           v.fix.empty() ? "the translator runs guests"

@@ -26,7 +26,19 @@ bool ApicBus::matches(const LocalApic& apic, const ApicMessage& message) {
   return own8 >> 4 == destination >> 4 && (own8 & destination & 0xf) != 0;
 }
 
+// Figures 11-24 and 11-25.
+std::pair<u64, u32> ApicBus::as_write(const ApicMessage& m) {
+  const u64 address =
+      kWindowBase | u64{m.destination & kBroadcast8} << 12 | (m.logical ? 1u << 2 : 0);
+  const u32 data = m.vector | static_cast<u32>(m.mode) << 8 | 1u << 14 | (m.level ? 1u << 15 : 0);
+  return {address, data};
+}
+
 bool ApicBus::deliver(const ApicMessage& message) {
+  if (remote_) {
+    const auto [address, data] = as_write(message);
+    return remote_(address, data);
+  }
   bool taken = false;
   LocalApic* lowest = nullptr;
   for (LocalApic* apic : apics_) {
@@ -62,6 +74,10 @@ void ApicBus::send_msi(u64 address, u32 data) {
   const bool hint = bit(address, 3), logical = bit(address, 2);
   const bool level = bit(data, 15), assert = bit(data, 14);
   if (level && !assert) return;
+  if (remote_) {
+    remote_(address, data);
+    return;
+  }
   DeliveryMode mode = static_cast<DeliveryMode>(bits(data, 8, 3));
   if (hint && logical && mode == DeliveryMode::kFixed) mode = DeliveryMode::kLowestPriority;
   deliver({.destination = static_cast<u32>(bits(address, 12, 8)),

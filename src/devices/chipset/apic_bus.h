@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "devices/irq_line.h"
@@ -69,6 +70,13 @@ class ApicBus final : public MsiSink, public IoHandler {
   void end_of_interrupt(u8 vector);
   [[nodiscard]] u8 acknowledge_pic() { return acknowledge_pic_(); }
 
+  // From now on messages go to `remote`, which has the local APICs; null: to those attached here.
+  // It returns whether one of them took the message.
+  using Remote = std::function<bool(u64 address, u32 data)>;
+  void set_remote(Remote remote) { remote_ = std::move(remote); }
+  // The write that a device would send `message` with.
+  [[nodiscard]] static std::pair<u64, u32> as_write(const ApicMessage& message);
+
   // A write to FEEx'xxxxh; other addresses are nobody's and vanish.
   void send_msi(u64 address, u32 data) override;
   [[nodiscard]] u64 read(u64, unsigned size) override;
@@ -79,6 +87,7 @@ class ApicBus final : public MsiSink, public IoHandler {
 
   // wires
   const std::function<u8()> acknowledge_pic_;
+  Remote remote_;
   std::vector<LocalApic*> apics_;
   std::vector<EoiListener*> listeners_;
 };

@@ -185,6 +185,7 @@ void Hpet::interrupt(unsigned index) {
 
 // Brings all wires to their levels after a change of configuration.
 void Hpet::drive_lines() {
+  if (legacy_) legacy_(legacy());
   u32 active = 0;
   bool irq0 = !legacy() && pit_level_;
   bool irq8 = !legacy() && rtc_level_;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 
 #include "base/vm_time.h"
@@ -45,6 +46,10 @@ class Hpet final : public Device, public IoHandler, public IrqSink {
   void set_irq(unsigned input, bool active) override;
   void restore_irq(unsigned input, bool active) override;
 
+  // Hears whether comparator 0 has taken interrupt 0 over, when that may have changed.
+  void set_legacy_listener(std::function<void(bool)> listener) { legacy_ = std::move(listener); }
+  [[nodiscard]] bool legacy() const;
+
   [[nodiscard]] std::string_view name() const override { return "hpet"; }
   void reset() override;
   void transfer(StateIo& io) override;
@@ -67,7 +72,6 @@ class Hpet final : public Device, public IoHandler, public IrqSink {
   void write_comparator_value(unsigned index, u64 mask, u64 value);
 
   [[nodiscard]] bool runs() const;
-  [[nodiscard]] bool legacy() const;
   [[nodiscard]] u64 counter() const;
   void set_counter(u64 value);
   [[nodiscard]] u64 capabilities() const;
@@ -87,6 +91,7 @@ class Hpet final : public Device, public IoHandler, public IrqSink {
   // wires
   Wires wires_;
   Clock& clock_;
+  std::function<void(bool)> legacy_;
   // parts
   std::array<std::unique_ptr<Timer>, kTimers> timers_;
   // state (saved)

@@ -39,6 +39,10 @@ u64 I8254::now_ticks() const {
 // edge: the guest could not have seen more of them.
 I8254::Channel& I8254::present(unsigned index) {
   Channel& c = channels_[index];
+  if (remote_) {
+    remote_->refresh();
+    return c;
+  }
   const u64 now = now_ticks();
   const u64 behind = now > c.at_ticks ? now - c.at_ticks : 0;
   const bool rises = index == 0 && c.counter.next_rise() <= behind;
@@ -70,6 +74,7 @@ void I8254::timer_fired() {
 
 // Not before `earliest_ns`.
 void I8254::arm(u64 earliest_ns) {
+  if (remote_) return timer_->cancel();
   const Channel& c = channels_[0];
   const u64 rise = c.counter.next_rise();
   if (rise == kNever) return timer_->cancel();
@@ -77,7 +82,15 @@ void I8254::arm(u64 earliest_ns) {
 }
 
 void I8254::set_gate2(bool gate) {
-  present(2).counter.set_gate(gate);
+  PitCounter& counter = present(2).counter;
+  const bool changes = counter.gate() != gate;
+  counter.set_gate(gate);
+  if (changes && remote_) remote_->changed();
+}
+
+void I8254::set_remote(std::optional<Remote> remote) {
+  remote_ = std::move(remote);
+  arm();
 }
 
 bool I8254::out2() {

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/vm_time.h"
 #include "devices/chipset/pit_counter.h"
@@ -35,6 +37,18 @@ class I8254 final : public Device {
   // all counters, call resumed().
   [[nodiscard]] const PitCounterState& state(unsigned channel);
   void set_state(unsigned channel, const PitCounterState& state);
+  // The same as it was last brought there.
+  [[nodiscard]] const PitCounterState& known_state(unsigned channel) const {
+    return channels_[channel % kChannels].counter.state();
+  }
+
+  // While an engine runs this chip: the counters here are a copy that drives no wire. `refresh`
+  // brings it to the present by set_state(), `changed` hears of gate 2. Null: this is the chip.
+  struct Remote {
+    std::function<void()> refresh;
+    std::function<void()> changed;
+  };
+  void set_remote(std::optional<Remote> remote);
 
   [[nodiscard]] std::string_view name() const override { return "i8254"; }
   void reset() override;
@@ -60,6 +74,7 @@ class I8254 final : public Device {
   // wires
   IrqLine out0_;
   Clock& clock_;
+  std::optional<Remote> remote_;
   // parts
   IoWindow<I8254> ports_{*this, &I8254::read, &I8254::write};
   std::unique_ptr<Timer> timer_;

@@ -42,6 +42,7 @@ void IoApic::reset() {
   state_.id = 0;
   state_.select = 0;
   state_.redirection.fill(kMasked);
+  if (changed_) changed_();
 }
 
 void IoApic::set_irq(unsigned input, bool active) {
@@ -64,13 +65,28 @@ void IoApic::restore_irq(unsigned input, bool active) {
   state_.levels = active ? state_.levels | mask : state_.levels & ~mask;
 }
 
-bool IoApic::send(unsigned input) {
+ApicMessage IoApic::message(unsigned input) const {
   const u64 entry = state_.redirection[input];
-  return bus_.deliver({.destination = static_cast<u32>(entry >> 56),
-                       .logical = (entry & kLogical) != 0,
-                       .mode = delivery_mode(entry),
-                       .vector = static_cast<u8>(entry),
-                       .level = level_triggered(entry)});
+  return {.destination = static_cast<u32>(entry >> 56),
+          .logical = (entry & kLogical) != 0,
+          .mode = delivery_mode(entry),
+          .vector = static_cast<u8>(entry),
+          .level = level_triggered(entry)};
+}
+
+bool IoApic::is_level_triggered(unsigned input) const {
+  return level_triggered(state_.redirection[input]);
+}
+
+std::optional<ApicMessage> IoApic::level_message(unsigned input) const {
+  const u64 entry = state_.redirection[input];
+  const bool idle = (entry & kMasked) != 0 && (entry & kRemoteIrr) == 0;
+  if (!level_triggered(entry) || idle) return std::nullopt;
+  return message(input);
+}
+
+bool IoApic::send(unsigned input) {
+  return bus_.deliver(message(input));
 }
 
 // One message until the processor's EOI clears Remote IRR.
@@ -131,6 +147,7 @@ void IoApic::write_redirection(unsigned input, u64 value) {
   u64& entry = state_.redirection[input];
   entry = (value & kWritable) | (entry & kRemoteIrr);
   if (!level_triggered(entry)) entry &= ~kRemoteIrr;
+  if (changed_) changed_();
   serve_level(input);
 }
 

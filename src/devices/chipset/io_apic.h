@@ -7,6 +7,8 @@
 #pragma once
 
 #include <array>
+#include <functional>
+#include <optional>
 
 #include "devices/chipset/apic_bus.h"
 #include "devices/device.h"
@@ -42,6 +44,12 @@ class IoApic final : public Device, public IoHandler, public IrqSink, public Eoi
   void write(u64 offset, unsigned size, u64 value) override;
 
   void end_of_interrupt(u8 vector) override;
+  // Hears that redirection entries may have changed.
+  void set_listener(std::function<void()> changed) { changed_ = std::move(changed); }
+  [[nodiscard]] bool is_level_triggered(unsigned input) const;
+  // What a level-triggered input sends; nothing if it is masked and waits for no end, or is
+  // triggered by edges.
+  [[nodiscard]] std::optional<ApicMessage> level_message(unsigned input) const;
 
   // set_state() acts like a load: call resumed() after it.
   [[nodiscard]] const IoApicState& state() const { return state_; }
@@ -55,12 +63,14 @@ class IoApic final : public Device, public IoHandler, public IrqSink, public Eoi
   [[nodiscard]] u32 read_register() const;
   void write_register(u32 value);
   void write_redirection(unsigned input, u64 value);
+  [[nodiscard]] ApicMessage message(unsigned input) const;
   bool send(unsigned input);
   void serve_level(unsigned input);
   void sanitize();
 
   // wires
   ApicBus& bus_;
+  std::function<void()> changed_;
   // state (saved)
   IoApicState state_;
 };

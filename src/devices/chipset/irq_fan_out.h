@@ -4,18 +4,28 @@
 // Threads: the machine lock is held by every caller.
 #pragma once
 
+#include <functional>
+
 #include "devices/irq_line.h"
 
 namespace emu {
 
 // Input n (0..23) goes to input n of the 8259 pair (if below 16) and input n of the I/O APIC, but
 // input 0 to the I/O APIC's 2. Input 2, the cascade, is not connected. Keeps no state of its own.
+// With a remote, an engine that runs both controllers, the models here only learn the levels.
 class IrqFanOut final : public IrqSink {
  public:
   IrqFanOut(IrqSink& pic, IrqSink& ioapic) : pic_(pic), ioapic_(ioapic) {}
 
+  // From now on `remote` takes the lines, by number; null: the controllers here do.
+  void set_remote(std::function<void(unsigned, bool)> remote) { remote_ = std::move(remote); }
+
   void set_irq(unsigned input, bool active) override {
     if (input == kCascade) return;
+    if (remote_) {
+      restore_irq(input, active);
+      return remote_(input, active);
+    }
     if (input < kPicInputs) pic_.set_irq(input, active);
     ioapic_.set_irq(ioapic_input(input), active);
   }
@@ -33,6 +43,7 @@ class IrqFanOut final : public IrqSink {
   // wires
   IrqSink& pic_;
   IrqSink& ioapic_;
+  std::function<void(unsigned, bool)> remote_;
 };
 
 }  // namespace emu

@@ -42,8 +42,13 @@ LocalApic::~LocalApic() {
 void LocalApic::reset() {
   state_.base = kBaseDefault | kBaseEnable | (boot_ ? kBaseBsp : 0);
   reset_registers();
-  line_ = pic_passes();
-  cpu_.set_interrupt_line(line_);
+  drive_line();
+}
+
+void LocalApic::set_remote(bool remote) {
+  remote_ = remote;
+  timer_->arm(remote ? kNever : state_.timer_deadline_ns);
+  drive_line();
 }
 
 // 11.4.7.1 and 11.4.7.3. Firmware of PCs expects the boot processor's LINT0 to pass the 8259
@@ -237,9 +242,8 @@ void LocalApic::sanitize() {
 }
 
 void LocalApic::resumed() {
-  timer_->arm(state_.timer_deadline_ns);
-  line_ = pic_passes() || deliverable() >= 0;
-  cpu_.set_interrupt_line(line_);
+  timer_->arm(remote_ ? kNever : state_.timer_deadline_ns);
+  drive_line();
 }
 
 }  // namespace emu

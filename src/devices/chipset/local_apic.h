@@ -95,6 +95,12 @@ class LocalApic final : public Device, public IoHandler, public IrqSink {
   // The guest changed its TSC: a TSC deadline moves.
   void tsc_changed();
 
+  // While an engine runs this APIC: the registers here are a copy that neither counts time nor
+  // drives the processor. Only LINT0, the 8259's INTR, still goes to the processor's line and is
+  // acknowledged here; whether it passes is the engine's business.
+  void set_remote(bool remote);
+  [[nodiscard]] u32 timer_count() const { return current_count(); }
+
   // --- the board's side: input 0 is LINT0 (the 8259's INTR), input 1 LINT1 (NMI)
   void set_irq(unsigned input, bool active) override;
   void restore_irq(unsigned input, bool active) override;
@@ -144,6 +150,8 @@ class LocalApic final : public Device, public IoHandler, public IrqSink {
   void set_vector(unsigned bank, u8 vector, bool on);
   [[nodiscard]] int deliverable() const;
   [[nodiscard]] bool pic_passes() const;
+  [[nodiscard]] bool line_wanted() const;
+  void drive_line();
   void update();
   void end_of_interrupt();
   void send_ipi(u32 low, u32 destination);
@@ -179,6 +187,7 @@ class LocalApic final : public Device, public IoHandler, public IrqSink {
   LocalApicState state_;
   // scratch (rebuilt)
   bool line_ = false;
+  bool remote_ = false;
 };
 
 }  // namespace emu

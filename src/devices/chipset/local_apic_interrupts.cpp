@@ -59,8 +59,18 @@ bool LocalApic::pic_passes() const {
   return !enabled() || ((lvt & kLvtMasked) == 0 && delivery_mode(lvt) == DeliveryMode::kExtInt);
 }
 
+bool LocalApic::line_wanted() const {
+  return remote_ ? state_.lint_levels[0] : pic_passes() || deliverable() >= 0;
+}
+
+// After a load or reset, whatever the processor last heard.
+void LocalApic::drive_line() {
+  line_ = line_wanted();
+  cpu_.set_interrupt_line(line_);
+}
+
 void LocalApic::update() {
-  const bool level = pic_passes() || deliverable() >= 0;
+  const bool level = line_wanted();
   if (level == line_) return;
   line_ = level;
   cpu_.set_interrupt_line(level);
@@ -72,7 +82,8 @@ void LocalApic::set_task_priority(u8 priority_class) {
 }
 
 std::optional<u8> LocalApic::acknowledge() {
-  if (pic_passes()) return bus_.acknowledge_pic();
+  if (remote_ && !state_.lint_levels[0]) return std::nullopt;
+  if (remote_ || pic_passes()) return bus_.acknowledge_pic();
   const int vector = deliverable();
   if (vector < 0) return std::nullopt;
   set_vector(kIrr, static_cast<u8>(vector), false);
@@ -181,14 +192,13 @@ void LocalApic::set_irq(unsigned input, bool active) {
   const unsigned pin = input & 1;
   const bool rises = active && !state_.lint_levels[pin];
   state_.lint_levels[pin] = active;
-  if (rises) lint_rises(pin);
+  if (rises && !remote_) lint_rises(pin);
   update();
 }
 
 void LocalApic::restore_irq(unsigned input, bool active) {
   state_.lint_levels[input & 1] = active;
-  line_ = pic_passes() || deliverable() >= 0;
-  cpu_.set_interrupt_line(line_);
+  drive_line();
 }
 
 }  // namespace emu

@@ -29,7 +29,7 @@ u32 LocalApic::current_count() const {
 
 void LocalApic::arm(u64 deadline_ns) {
   state_.timer_deadline_ns = deadline_ns;
-  timer_->arm(deadline_ns);
+  timer_->arm(remote_ ? kNever : deadline_ns);
 }
 
 // The first end of a period after now; missed ones are not made up for.
