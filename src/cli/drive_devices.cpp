@@ -14,9 +14,10 @@ struct Model {
   std::string_view words;  // for the drive
 };
 
-constexpr std::array<Model, 6> kModels{{{"virtio-blk-pci", "if=virtio"},
+constexpr std::array<Model, 7> kModels{{{"virtio-blk-pci", "if=virtio"},
                                         {"virtio-blk", "if=virtio"},
                                         {"nvme", "if=nvme"},
+                                        {"usb-storage", "if=usb"},
                                         {"ide-hd", "if=ide"},
                                         {"ide-drive", "if=ide"},
                                         {"ide-cd", "if=ide,media=cdrom"}}};
@@ -50,6 +51,7 @@ Result<std::string> property(const std::string& model, const std::string& key,
                              const std::string& value) {
   if (key == "serial") return ",serial=" + escape_commas(value);
   if (key == "num-queues" && model.starts_with("virtio-blk")) return ",queues=" + value;
+  if (key == "port" && model == "usb-storage") return ",port=" + value;
   if (key == "packed" && model.starts_with("virtio-blk")) return ",packed=" + value;
   constexpr std::array<std::string_view, 8> kWithoutEffect{
       "", "drive", "id", "bus", "unit", "addr", "bootindex", "max_ioqpairs"};

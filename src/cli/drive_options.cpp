@@ -22,12 +22,13 @@ constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
     {"directsync", CacheMode::kDirectSync},
 }};
 
-constexpr std::array<std::pair<std::string_view, DriveInterface>, 5> kInterfaceWords{{
+constexpr std::array<std::pair<std::string_view, DriveInterface>, 6> kInterfaceWords{{
     {"ide", DriveInterface::kIde},
     {"virtio", DriveInterface::kVirtio},
     {"nvme", DriveInterface::kNvme},
     {"ahci", DriveInterface::kAhci},
     {"sata", DriveInterface::kAhci},
+    {"usb", DriveInterface::kUsb},
 }};
 
 Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
@@ -38,7 +39,8 @@ Result<void> set_interface(std::string_view option, const std::string& value, Dr
   }
   const DriveInterface* interface = find_word(kInterfaceWords, value);
   if (interface == nullptr)
-    return fail("{}: if={} is not there; use if=virtio, nvme, ahci, ide or floppy", option, value);
+    return fail("{}: if={} is not there; use if=virtio, nvme, ahci, usb, ide or floppy", option,
+                value);
   drive.interface = *interface;
   return {};
 }
@@ -76,6 +78,8 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key == "serial") {
     if (value.size() > 20) return fail("{}: serial {} is longer than 20 characters", option, value);
     drive.serial = value;
+  } else if (key == "port") {
+    drive.usb_port = value;
   } else if (key == "cache") {
     const CacheMode* mode = find_word(kCacheWords, value);
     if (mode == nullptr)
@@ -97,7 +101,7 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key != "id" && key != "discard") {
     return fail(
         "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "cache, aio, key-file, bps, iops, queues, packed",
+        "cache, aio, key-file, bps, iops, queues, packed, port",
         option, key);
   }
   return {};
@@ -113,6 +117,8 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   if (drive.file.empty() && drive.media != DriveMedia::kCdrom) {
     return fail("{}: file= is missing", option);
   }
+  if (!drive.usb_port.empty() && drive.interface != DriveInterface::kUsb)
+    return fail("{}: port is for if=usb", option);
   if (drive.interface == DriveInterface::kIde) return drive;
   if (drive.media != DriveMedia::kDisk)
     return fail("{}: a CD-ROM drive is if=ide, the other interfaces are for disks", option);
@@ -143,6 +149,7 @@ std::string drive_text(const DriveConfig& drive) {
   if (drive.requests_per_second != 0) out += fmt::format(",iops={}", drive.requests_per_second);
   if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
   if (drive.packed_rings) out += ",packed=on";
+  if (!drive.usb_port.empty()) out += ",port=" + escape_commas(drive.usb_port);
   if (!drive.serial.empty()) out += ",serial=" + escape_commas(drive.serial);
   return out;
 }

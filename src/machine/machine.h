@@ -89,6 +89,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] KeyboardSink* keyboard() override { return pc_->keyboard(); }
   [[nodiscard]] MouseSink* mouse() override { return pc_->mouse(); }
   [[nodiscard]] TabletSink* tablet() override { return pc_->tablet(); }
+  [[nodiscard]] MachineActivity activity() override;
   [[nodiscard]] std::string guest_name() const override { return config_.name; }
   [[nodiscard]] std::string engine_name() const override;
   [[nodiscard]] std::span<const u8> text_font() const override;
@@ -135,6 +136,7 @@ class Machine final : public MachineControl {
   // config_.drives has now.
   std::array<std::optional<std::size_t>, kMaxIdeDrives + kMaxFloppies> drive_of_place_{};
   std::vector<std::string> media_files_;
+  u64 disk_requests_ = 0;                                  // of all disks; under the machine lock
   std::vector<std::unique_ptr<BlockBackend>> more_disks_;  // with controllers of their own
   std::vector<PcDiskCard> card_disks_;                     // the same, as the board wants them
   IdePlaces places_{};
