@@ -174,6 +174,7 @@ Result<void> interpret_streams(const Options& c, MachineConfig& config) {
     if (!address) return address.error();
     if (config.display == DisplayKind::kAuto) config.display = DisplayKind::kNone;
   }
+  config.record = c.record;
   config.screenshot = c.screenshot;
   config.screenshot_after = c.after;
   EMU_TRY(take(c.debug_console, "--debug-console", parse_char, config.debug_console));
@@ -218,7 +219,7 @@ Result<void> interpret(const Options& given, MachineConfig& config) {
     if (!port) return port.error();
     config.debug_exit_port = static_cast<u16>(*port);
   }
-  config.usb = c.usb;
+  config.usb |= c.usb;
   config.quiet = c.quiet;
   return {};
 }
@@ -278,6 +279,7 @@ std::string print_config(const MachineConfig& config) {
   line("display", display_text(config.display));
   flag("full-screen", config.full_screen);
   line("vnc", config.vnc);
+  line("record", config.record);
   line("screenshot", config.screenshot);
   line("after", config.screenshot_after);
   line("serial", char_text(config.serial));
@@ -287,8 +289,11 @@ std::string print_config(const MachineConfig& config) {
   line("audio", config.audio);
   if (config.ac97) line("device", "AC97");
   if (config.hda) line("device", "intel-hda");
+  if (config.sb16) line("device", "sb16");
   flag("usb", config.usb);
-  for (const UsbKind kind : config.usb_devices) line("device", usb_text(kind));
+  if (config.usb_controller != UsbController::kUhci)
+    line("device", usb_controller_text(config.usb_controller));
+  for (const UsbConfig& device : config.usb_devices) line("device", usb_text(device));
   for (const VirtioInputKind kind : config.virtio_inputs) line("device", virtio_input_text(kind));
   if (config.debug_exit_port) line("debug-exit", fmt::format("{:#x}", *config.debug_exit_port));
   line("on-reset", config.on_reset == ResetPolicy::kExit ? "exit" : "reboot");

@@ -14,15 +14,16 @@ struct Model {
   std::string_view words;  // for the drive
 };
 
-constexpr std::array<Model, 9> kModels{{{"virtio-blk-pci", "if=virtio"},
-                                        {"virtio-blk", "if=virtio"},
-                                        {"nvme", "if=nvme"},
-                                        {"ide-hd", "if=ide"},
-                                        {"ide-drive", "if=ide"},
-                                        {"ide-cd", "if=ide,media=cdrom"},
-                                        {"scsi-hd", "if=scsi"},
-                                        {"scsi-cd", "if=scsi,media=cdrom"},
-                                        {"floppy", "if=floppy"}}};
+constexpr std::array<Model, 10> kModels{{{"virtio-blk-pci", "if=virtio"},
+                                         {"virtio-blk", "if=virtio"},
+                                         {"nvme", "if=nvme"},
+                                         {"usb-storage", "if=usb"},
+                                         {"ide-hd", "if=ide"},
+                                         {"ide-drive", "if=ide"},
+                                         {"ide-cd", "if=ide,media=cdrom"},
+                                         {"scsi-hd", "if=scsi"},
+                                         {"scsi-cd", "if=scsi,media=cdrom"},
+                                         {"floppy", "if=floppy"}}};
 
 bool is_sata_controller(const std::string& model) {
   return model == "ahci" || model == "ich9-ahci";
@@ -68,6 +69,7 @@ Result<std::string> property(const std::string& model, const std::string& key,
                              const std::string& value) {
   if (key == "serial") return ",serial=" + escape_commas(value);
   if (key == "num-queues" && model.starts_with("virtio-blk")) return ",queues=" + value;
+  if (key == "port" && model == "usb-storage") return ",port=" + value;
   if (key == "packed" && model.starts_with("virtio-blk")) return ",packed=" + value;
   if (key == "bootindex") return ",bootindex=" + value;
   if ((key == "scsi-id" || key == "lun") && model.starts_with("scsi"))

@@ -29,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, DriveInterface>, 6> kInterfaceW
     {"ahci", DriveInterface::kAhci},
     {"sata", DriveInterface::kAhci},
     {"scsi", DriveInterface::kScsi},
+    {"usb", DriveInterface::kUsb},
 }};
 
 Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
@@ -39,8 +40,8 @@ Result<void> set_interface(std::string_view option, const std::string& value, Dr
   }
   const DriveInterface* interface = find_word(kInterfaceWords, value);
   if (interface == nullptr)
-    return fail("{}: if={} is not there; use if=virtio, scsi, nvme, ahci, ide or floppy", option,
-                value);
+    return fail("{}: if={} is not there; use if=virtio, scsi, nvme, ahci, usb, ide or floppy",
+                option, value);
   drive.interface = *interface;
   return {};
 }
@@ -90,6 +91,8 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key == "serial") {
     if (value.size() > 20) return fail("{}: serial {} is longer than 20 characters", option, value);
     drive.serial = value;
+  } else if (key == "port") {
+    drive.usb_port = value;
   } else if (key == "cache") {
     const CacheMode* mode = find_word(kCacheWords, value);
     if (mode == nullptr)
@@ -111,7 +114,7 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key != "id" && key != "discard") {
     return fail(
         "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "cache, aio, key-file, bps, iops, bootindex, queues, packed, scsi-id, lun",
+        "cache, aio, key-file, bps, iops, bootindex, queues, packed, scsi-id, lun, port",
         option, key);
   }
   return {};
@@ -129,6 +132,8 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   }
   if (drive.interface != DriveInterface::kScsi && (drive.scsi_target >= 0 || drive.scsi_lun != 0))
     return fail("{}: scsi-id and lun are for if=scsi", option);
+  if (!drive.usb_port.empty() && drive.interface != DriveInterface::kUsb)
+    return fail("{}: port is for if=usb", option);
   if (drive.interface == DriveInterface::kIde) return drive;
   const bool takes_discs =
       drive.interface == DriveInterface::kAhci || drive.interface == DriveInterface::kScsi;
@@ -165,6 +170,7 @@ std::string drive_text(const DriveConfig& drive) {
   if (drive.scsi_lun != 0) out += fmt::format(",lun={}", drive.scsi_lun);
   if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
   if (drive.packed_rings) out += ",packed=on";
+  if (!drive.usb_port.empty()) out += ",port=" + escape_commas(drive.usb_port);
   if (!drive.serial.empty()) out += ",serial=" + escape_commas(drive.serial);
   return out;
 }

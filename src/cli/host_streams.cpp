@@ -7,9 +7,15 @@ namespace emu::cli {
 
 Result<std::unique_ptr<HostStreams>> HostStreams::open(const MachineConfig& config) {
   auto streams = std::make_unique<HostStreams>();
-  auto serial = streams->open_one(config.serial);
-  if (!serial) return serial.error();
-  streams->serial_ = std::move(*serial);
+  if (config.serial.kind == SerialKind::kNone && config.display == DisplayKind::kWindow) {
+    auto view = std::make_unique<SerialView>();
+    streams->serial_view_ = view.get();
+    streams->serial_ = std::move(view);
+  } else {
+    auto serial = streams->open_one(config.serial);
+    if (!serial) return serial.error();
+    streams->serial_ = std::move(*serial);
+  }
   if (config.debug_console.kind != SerialKind::kNone) {
     auto console = streams->open_one(config.debug_console);
     if (!console) return console.error();

@@ -8,6 +8,7 @@
 #include "devices/ports/character.h"
 #include "machine/machine_config.h"
 #include "ui/monitor/monitor_socket.h"
+#include "ui/serial_view.h"
 #include "ui/stdio_char.h"
 
 namespace emu::cli {
@@ -18,6 +19,8 @@ class HostStreams {
   [[nodiscard]] static Result<std::unique_ptr<HostStreams>> open(const MachineConfig& config);
 
   [[nodiscard]] CharBackend& serial() { return *serial_; }
+  // The serial port, if a window shows it; else null.
+  [[nodiscard]] SerialView* serial_view() { return serial_view_; }
   [[nodiscard]] CharBackend* debug_console() { return debug_console_.get(); }
   // Starts and stops reading standard input, if a stream is on it, and the monitor.
   void start(MachineControl& control);
@@ -33,6 +36,7 @@ class HostStreams {
   std::unique_ptr<CharBackend> debug_console_;
   std::unique_ptr<CharBackend> monitor_;  // alone on standard input and output
   std::unique_ptr<MonitorSocket> monitor_socket_;
+  SerialView* serial_view_ = nullptr;
   StdioChar* stdio_ = nullptr;
 };
 

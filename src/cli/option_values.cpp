@@ -33,9 +33,10 @@ constexpr std::array<std::pair<std::string_view, DisplayKind>, 9> kDisplayWords{
     {"default", DisplayKind::kAuto},
 }};
 
-constexpr std::array<std::pair<std::string_view, VgaKind>, 3> kVgaWords{{
+constexpr std::array<std::pair<std::string_view, VgaKind>, 4> kVgaWords{{
     {"std", VgaKind::kStd},
     {"virtio", VgaKind::kVirtio},
+    {"cirrus", VgaKind::kCirrus},
     {"none", VgaKind::kNone},
 }};
 
@@ -48,10 +49,17 @@ constexpr std::array<std::pair<std::string_view, VirtioInputKind>, 6> kVirtioInp
     {"virtio-tablet-pci", VirtioInputKind::kTablet},
 }};
 
-constexpr std::array<std::pair<std::string_view, UsbKind>, 3> kUsbWords{{
+constexpr std::array<std::pair<std::string_view, UsbKind>, 4> kUsbWords{{
     {"usb-tablet", UsbKind::kTablet},
     {"usb-mouse", UsbKind::kMouse},
     {"usb-kbd", UsbKind::kKeyboard},
+    {"usb-hub", UsbKind::kHub},
+}};
+
+constexpr std::array<std::pair<std::string_view, UsbController>, 3> kUsbControllerWords{{
+    {"piix3-usb-uhci", UsbController::kUhci},
+    {"qemu-xhci", UsbController::kXhci},
+    {"nec-usb-xhci", UsbController::kNecXhci},
 }};
 
 constexpr std::array<std::pair<std::string_view, EngineChoice>, 4> kEngineWords{{
@@ -276,7 +284,7 @@ Result<DisplayKind> parse_display(std::string_view option, std::string_view text
 Result<VgaKind> parse_vga(std::string_view option, std::string_view text) {
   const VgaKind* const card = find_word(kVgaWords, text);
   if (card == nullptr)
-    return fail("{}: the display card is std, virtio or none, not '{}'", option, text);
+    return fail("{}: the display card is std, virtio, cirrus or none, not '{}'", option, text);
   return *card;
 }
 
@@ -324,20 +332,35 @@ namespace {
 
 Result<void> add_usb_device(std::string_view option, const KeyValues& pieces, UsbKind kind,
                             MachineConfig& config) {
+  UsbConfig device{kind, {}};
   for (const auto& [key, value] : pieces) {
-    if (!key.empty() && key != "id" && key != "bus")
+    if (!key.empty() && key != "id" && key != "bus" && key != "port")
       return fail("{}: {} has no property {}", option, pieces.front().second, key);
+    if (key == "port") device.port = value;
   }
   if (config.usb_devices.size() >= kMaxUsbDevices)
-    return fail("{}: the USB controller has {} ports, and all are taken", option, kMaxUsbDevices);
-  config.usb_devices.push_back(kind);
+    return fail("{}: at most {} USB devices", option, kMaxUsbDevices);
+  config.usb_devices.push_back(device);
+  return {};
+}
+
+Result<void> set_usb_controller(std::string_view option, const KeyValues& pieces,
+                                UsbController controller, MachineConfig& config) {
+  for (const auto& [key, value] : pieces) {
+    if (!key.empty() && key != "id" && key != "bus" && key != "addr")
+      return fail("{}: {} has no property {}", option, pieces.front().second, key);
+  }
+  config.usb = true;
+  if (config.usb_controller != UsbController::kUhci && config.usb_controller != controller)
+    return fail("{}: there is one xHCI controller, qemu-xhci or nec-usb-xhci", option);
+  config.usb_controller = controller;
   return {};
 }
 
 // The codecs are QEMU's names for what sits on the HDA controller's link.
 bool is_sound_card(std::string_view name) {
-  return name == "AC97" || name == "ac97" || name == "intel-hda" || name == "hda-duplex" ||
-         name == "hda-output";
+  return name == "AC97" || name == "ac97" || name == "intel-hda" || name == "sb16" ||
+         name == "hda-duplex" || name == "hda-output";
 }
 
 Result<void> add_sound_card(std::string_view option, const KeyValues& pieces,
@@ -347,10 +370,14 @@ Result<void> add_sound_card(std::string_view option, const KeyValues& pieces,
     if (!key.empty() && key != "id" && key != "audiodev" && key != "bus")
       return fail("{}: {} has no property {}", option, name, key);
   }
+  if (name == "sb16") {
+    config.sb16 = true;
+    return {};
+  }
   const bool is_ac97 = name == "AC97" || name == "ac97";
   (is_ac97 ? config.ac97 : config.hda) = true;
   if (config.ac97 && config.hda)
-    return fail("{}: there is one sound card, AC97 or intel-hda", option);
+    return fail("{}: there is one PCI sound card, AC97 or intel-hda", option);
   return {};
 }
 
@@ -373,6 +400,10 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
   if (const UsbKind* kind = find_word(kUsbWords, pieces.front().second); kind != nullptr) {
     return add_usb_device(option, pieces, *kind, config);
   }
+  if (const auto* controller = find_word(kUsbControllerWords, pieces.front().second);
+      controller != nullptr) {
+    return set_usb_controller(option, pieces, *controller, config);
+  }
   if (const auto* kind = find_word(kVirtioInputWords, pieces.front().second); kind != nullptr) {
     return add_virtio_input(option, pieces, *kind, config);
   }
@@ -380,7 +411,8 @@ Result<void> parse_device(std::string_view option, std::string_view text, Machin
   if (pieces.front().second != "isa-debug-exit") {
     return fail(
         "{}: there is no device {}; to ask for by name are isa-debug-exit, usb-tablet, usb-mouse, "
-        "usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard, AC97 and intel-hda (the PC's own "
+        "usb-kbd, usb-hub, qemu-xhci, nec-usb-xhci, virtio-tablet, virtio-mouse, virtio-keyboard, "
+        "AC97, intel-hda and sb16 (the PC's own "
         "devices are "
         "always there)",
         option, pieces.front().second);
@@ -472,9 +504,17 @@ std::string char_text(const CharConfig& config) {
   return "none";
 }
 
-std::string usb_text(UsbKind kind) {
+std::string usb_text(const UsbConfig& device) {
   for (const auto& [word, value] : kUsbWords) {
-    if (value == kind) return std::string(word);
+    if (value != device.kind) continue;
+    return device.port.empty() ? std::string(word) : fmt::format("{},port={}", word, device.port);
+  }
+  return {};
+}
+
+std::string usb_controller_text(UsbController controller) {
+  for (const auto& [word, value] : kUsbControllerWords) {
+    if (value == controller) return std::string(word);
   }
   return {};
 }

@@ -76,7 +76,8 @@ const T* find_word(const std::array<std::pair<std::string_view, T>, N>& words,
 [[nodiscard]] std::string memory_text(u64 bytes);
 [[nodiscard]] std::string drive_text(const DriveConfig& drive);
 [[nodiscard]] std::string char_text(const CharConfig& config);
-[[nodiscard]] std::string usb_text(UsbKind kind);
+[[nodiscard]] std::string usb_text(const UsbConfig& device);
+[[nodiscard]] std::string usb_controller_text(UsbController controller);
 [[nodiscard]] std::string vga_text(VgaKind kind);
 [[nodiscard]] std::string virtio_input_text(VirtioInputKind kind);
 [[nodiscard]] std::string display_text(DisplayKind display);

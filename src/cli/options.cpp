@@ -74,11 +74,11 @@ void add_disk_options(CLI::App& app, Options& c) {
       ->group(group);
   add_list(
       app, "--drive", c.drives,
-      "file=F[,if=ide|virtio|scsi|nvme|ahci|floppy][,format=FORMAT][,media=disk|cdrom|floppy][,"
+      "file=F[,if=ide|virtio|scsi|nvme|ahci|usb|floppy][,format=FORMAT][,media=disk|cdrom|floppy][,"
       "index=N]"
       "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,aio=threads][,key-file=F][,bps=N]"
       "[,iops=N][,queues=N][,"
-      "packed=on][,bootindex=N][,scsi-id=N][,lun=N]")
+      "packed=on][,bootindex=N][,scsi-id=N][,lun=N][,port=P]")
       ->type_name("SPEC")
       ->group(group);
   add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
@@ -144,6 +144,9 @@ void add_host_options(CLI::App& app, Options& c) {
   app.add_option("--screenshot", c.screenshot, "Save the screen as this PNG file")
       ->type_name("FILE")
       ->group(group);
+  app.add_option("--record", c.record, "Record screen to this video file (needs ffmpeg): out.mp4")
+      ->type_name("FILE")
+      ->group(group);
   app.add_option("--after", c.after, "When: SECONDS, or a TEXT on the screen [at the end]")
       ->type_name("WHEN")
       ->group(group);
@@ -162,7 +165,8 @@ void add_host_options(CLI::App& app, Options& c) {
   app.add_flag("--usb", c.usb, "A USB controller (--device usb-... brings it too)")->group(group);
   app.add_option(
          "--vga", c.vga,
-         "Display card: std, virtio (a guest with its driver follows the window), none [std]")
+         "Display card: std, virtio (a guest with its driver follows the window), cirrus (for old "
+         "systems), none [std]")
       ->type_name("CARD")
       ->group(group);
   app.add_option("--monitor", c.monitor, "Commands to the machine: stdio, unix:PATH, none")
@@ -184,9 +188,11 @@ void add_ending_options(CLI::App& app, Options& c) {
       ->group(group);
   add_list(app, "--device", c.devices,
            "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd, virtio-tablet, virtio-mouse, virtio-keyboard; "
-           "AC97 or intel-hda (a sound card); the other half of --drive if=none,id=X: "
-           "virtio-blk-pci, nvme, ide-hd, ide-cd, scsi-hd, scsi-cd or floppy with drive=X")
+           "that needs no grab), usb-mouse, usb-kbd, usb-hub (each [,port=1.2]), qemu-xhci or "
+           "nec-usb-xhci (USB 3 instead of USB 1.1), virtio-tablet, virtio-mouse, virtio-keyboard; "
+           "AC97 or intel-hda (a sound card), sb16 (one for old systems); the other half of "
+           "--drive if=none,id=X: virtio-blk-pci, nvme, usb-storage, ide-hd, ide-cd, scsi-hd, "
+           "scsi-cd or floppy with drive=X")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")

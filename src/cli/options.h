@@ -16,8 +16,8 @@ struct Options {
   std::string accel, cpu, cpus, memory, machine, name, rtc, uuid;
   std::string hd[4], fd[2];
   std::string cdrom, boot, kernel, initrd, append, firmware, vga_firmware;
-  std::string display, vnc, audio, screenshot, after, vga, serial, debug_console, monitor, load,
-      parallel, debug_exit;
+  std::string display, vnc, audio, record, screenshot, after, vga, serial, debug_console, monitor,
+      load, parallel, debug_exit;
   std::string on_reset, on_triple_fault, dump_block;
   std::vector<std::string> drives, disks, nics, netdevs, forwards, devices, translator;
   std::string capture;

@@ -13,6 +13,7 @@
 #include "machine/snapshot_file.h"
 #include "ui/headless.h"
 #include "ui/host_signals.h"
+#include "ui/recorder.h"
 #include "ui/screenshot.h"
 #include "ui/sdl/sdl_window.h"
 #include "ui/terminal/terminal_view.h"
@@ -74,6 +75,13 @@ Result<std::unique_ptr<VncServer>> open_vnc(const MachineConfig& config) {
   return VncServer::open(*address);
 }
 
+Result<std::unique_ptr<Recorder>> open_recorder(const MachineConfig& config) {
+  if (config.record.empty()) return std::unique_ptr<Recorder>();
+  if (config.vga == VgaKind::kNone)
+    return fail("--record: there is no display card, leave --vga none out");
+  return Recorder::open(config.record);
+}
+
 int run(MachineConfig config) {
   HostSignals signals;
   std::string notice;
@@ -95,6 +103,12 @@ int run(MachineConfig config) {
   auto streams = HostStreams::open(config);
   if (!streams) {
     print_error(streams.error().message);
+    return kRunError;
+  }
+  if ((*streams)->serial_view() != nullptr) (*interface)->show_serial(*(*streams)->serial_view());
+  auto recorder = open_recorder(config);
+  if (!recorder) {
+    print_error(recorder.error().message);
     return kRunError;
   }
   auto machine = Machine::create(
@@ -119,10 +133,12 @@ int run(MachineConfig config) {
   m.start();
   (*streams)->start(m);
   if (*vnc) (*vnc)->start(m);
+  if (*recorder) (*recorder)->start(m);
   {
     const ScreenshotJob screenshot(m, config.screenshot, config.screenshot_after);
     (*interface)->run(m);
   }
+  if (*recorder) (*recorder)->stop();
   if (*vnc) (*vnc)->stop();
   (*streams)->stop();
   const MachineEnd end = m.end();

@@ -32,6 +32,12 @@ struct ControlCommand {
   std::function<Result<std::string>(std::span<const std::string> words)> run;
 };
 
+// What disks and networks have done since the start, for whoever shows that something happens.
+struct MachineActivity {
+  u64 disk_requests = 0;
+  u64 network_frames = 0;
+};
+
 class MachineControl {
  public:
   virtual ~MachineControl() = default;
@@ -69,6 +75,9 @@ class MachineControl {
 
   // What can be asked by name; valid for the machine's life.
   [[nodiscard]] virtual std::span<const ControlCommand> commands() const { return {}; }
+
+  // Takes the machine lock.
+  [[nodiscard]] virtual MachineActivity activity() { return {}; }
 
   // For people: "disk.qcow2" and "translator" or "kvm".
   [[nodiscard]] virtual std::string guest_name() const = 0;

@@ -31,6 +31,9 @@ class InputChoice final : public KeyboardSink, public MouseSink {
     holder = pressed ? to : nullptr;
     to->key(code, pressed);
   }
+  [[nodiscard]] std::optional<KeyLocks> locks() const override {
+    return first(keyboards_, keyboard_).locks();
+  }
   void move(i32 dx, i32 dy, i32 wheel) override { mouse().move(dx, dy, wheel); }
   void button(MouseButton button, bool pressed) override { mouse().button(button, pressed); }
 

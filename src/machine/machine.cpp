@@ -7,6 +7,7 @@
 #include <ctime>
 #include <future>
 
+#include "block/counting_backend.h"
 #include "block/crypt/luks.h"
 #include "block/open_disk.h"
 #include "kvm/kvm_accelerator.h"
@@ -108,7 +109,10 @@ Result<std::unique_ptr<BlockBackend>> Machine::open_drive(const DriveConfig& dri
     options.passphrase = std::move(*key);
   }
   options.limits = {drive.bytes_per_second, drive.requests_per_second};
-  return open_disk(options, io_);
+  auto disk = open_disk(options, io_);
+  if (!disk) return disk.error();
+  return std::unique_ptr<BlockBackend>(
+      std::make_unique<CountingBackend>(std::move(*disk), disk_requests_));
 }
 
 Result<void> Machine::open_drives() {
@@ -503,6 +507,14 @@ void Machine::reset() {
 
 void Machine::press_power_button() {
   io_.post([this] { pc_->press_power_button(); });
+}
+
+MachineActivity Machine::activity() {
+  const MachineLock guard = lock();
+  MachineActivity seen{disk_requests_, 0};
+  for (const NetCard* card : pc_->net_cards())
+    seen.network_frames += card->counters().sent_frames + card->counters().received_frames;
+  return seen;
 }
 
 bool Machine::hears_power_button() {

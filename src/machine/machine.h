@@ -89,6 +89,7 @@ class Machine final : public MachineControl {
   [[nodiscard]] KeyboardSink* keyboard() override { return pc_->keyboard(); }
   [[nodiscard]] MouseSink* mouse() override { return pc_->mouse(); }
   [[nodiscard]] TabletSink* tablet() override { return pc_->tablet(); }
+  [[nodiscard]] MachineActivity activity() override;
   [[nodiscard]] std::string guest_name() const override { return config_.name; }
   [[nodiscard]] std::string engine_name() const override;
   [[nodiscard]] std::span<const u8> text_font() const override;
@@ -143,6 +144,7 @@ class Machine final : public MachineControl {
   std::vector<std::optional<std::size_t>> drive_of_place_ =
       std::vector<std::optional<std::size_t>>(kFirstCard);
   std::vector<std::string> media_files_;
+  u64 disk_requests_ = 0;               // of all disks; under the machine lock
   std::vector<PcDiskCard> card_disks_;  // those from kFirstCard on, as the board wants them
   IdePlaces places_{};
   std::array<std::string, kMaxIdeDrives> serials_;

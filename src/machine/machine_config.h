@@ -18,11 +18,13 @@ namespace emu {
 enum class EngineChoice : u8 { kAuto, kKvm, kTcg, kKvmOrTcg };
 enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 // What a disk or CD-ROM drive is plugged into.
-enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci, kScsi };
+enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci, kScsi, kUsb };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
-enum class VgaKind : u8 { kStd, kVirtio, kNone };
-enum class UsbKind : u8 { kTablet, kMouse, kKeyboard };
+enum class VgaKind : u8 { kStd, kVirtio, kCirrus, kNone };
+enum class UsbKind : u8 { kTablet, kMouse, kKeyboard, kHub };
+// The controller that USB devices are plugged into: the PIIX3's, or one on a PCI card.
+enum class UsbController : u8 { kUhci, kXhci, kNecXhci };
 enum class VirtioInputKind : u8 { kKeyboard, kMouse, kTablet };
 enum class ResetPolicy : u8 { kReboot, kExit };
 enum class RtcBase : u8 { kUtc, kLocalTime, kFixed };
@@ -48,8 +50,18 @@ struct DriveConfig {
   u64 requests_per_second = 0;
   bool packed_rings = false;  // virtio: offer them
   std::string serial;         // empty: made up from the drive's number
+  std::string usb_port;       // kUsb: as of UsbConfig
 
   bool operator==(const DriveConfig&) const = default;
+};
+
+// One USB device. `port` is "2", or "1.3" for the third port of the hub in port 1; empty: the next
+// free one, of the controller's own first.
+struct UsbConfig {
+  UsbKind kind = UsbKind::kTablet;
+  std::string port;
+
+  bool operator==(const UsbConfig&) const = default;
 };
 
 // Where a byte stream (serial port, debug console) goes.
@@ -107,13 +119,16 @@ struct MachineConfig {
   DisplayKind display = DisplayKind::kAuto;
   bool full_screen = false;      // the window's
   std::string vnc;               // a VNC server's address, or empty
+  std::string record;            // video file, or empty
   std::string screenshot;        // PNG file, or empty
   std::string screenshot_after;  // seconds, or a text on the screen; empty: when the machine ends
   std::string audio = "auto";    // "none", "sdl", "wav:FILE"; auto: SDL beside a window
   bool ac97 = false;             // a sound card
   bool hda = false;              // another; not both
+  bool sb16 = false;             // a third, on the ISA bus; it may be there beside one of them
   bool usb = false;              // a USB controller even without devices
-  std::vector<UsbKind> usb_devices;
+  UsbController usb_controller = UsbController::kUhci;
+  std::vector<UsbConfig> usb_devices;
   std::vector<VirtioInputKind> virtio_inputs;
   std::optional<u16> debug_exit_port;
   ResetPolicy on_reset = ResetPolicy::kReboot;
@@ -133,7 +148,7 @@ inline constexpr unsigned kMaxDiskCards = 20;
 inline constexpr unsigned kMaxDriveQueues = 16;
 inline constexpr unsigned kMaxFloppies = 2;
 inline constexpr unsigned kMaxNics = 8;
-inline constexpr unsigned kMaxUsbDevices = 2;
+inline constexpr unsigned kMaxUsbDevices = 16;
 inline constexpr unsigned kMaxVirtioInputs = 4;
 inline constexpr u64 kMinMemoryBytes = 1 * kMiB;
 inline constexpr u64 kMaxMemoryBytes = 1 * kTiB;

@@ -38,9 +38,9 @@ Result<std::unique_ptr<Pc>> Pc::create(const MachineConfig& config, const PcHost
   pc->add_serial(config);
   EMU_TRY(pc->add_video(config));
   pc->add_input();
-  pc->add_usb(config);
   pc->add_disks();
   pc->add_disk_cards(config);
+  EMU_TRY(pc->add_usb(config));
   pc->add_floppies();
   pc->add_network();
   pc->add_sound(config);

@@ -40,6 +40,8 @@ class I8254;
 class InputChoice;
 class Piix4Pm;
 class Port61;
+class UsbDevice;
+class UsbPorts;
 class Vga;
 class VirtioScsi;
 
@@ -130,7 +132,12 @@ class Pc final : private IrqSink {
   void place_vga(Vga& vga);
   void add_input();
   void add_sound(const MachineConfig& config);
-  void add_usb(const MachineConfig& config);
+  void add_sound_blaster(AudioSink& sink);
+  [[nodiscard]] Result<void> add_usb(const MachineConfig& config);
+  void add_usb_controller(const MachineConfig& config, UsbPorts& ports);
+  [[nodiscard]] Result<void> add_usb_disk(const PcDiskCard& card, std::size_t number,
+                                          UsbPorts& ports);
+  [[nodiscard]] std::unique_ptr<UsbDevice> make_usb_device(UsbKind kind, const std::string& name);
   void add_virtio_inputs(const MachineConfig& config);
   void add_disks();
   void add_disk_cards(const MachineConfig& config);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The board's display card.
+#include "devices/video/cirrus_vga.h"
 #include "devices/video/vga_pci.h"
 #include "devices/video/virtio_vga.h"
 #include "machine/pc.h"
@@ -21,6 +22,17 @@ Result<void> Pc::add_video(const MachineConfig& config) {
     display_ = &card;
     vram_ = &card.vram();
     place_vga(card.vga());
+    return {};
+  }
+  if (config.vga == VgaKind::kCirrus) {
+    auto memory = VgaMemory::create(cirrus::kVramBytes, host_.vga_rom);
+    if (!memory) return memory.error();
+    CirrusVga& card =
+        own(std::make_unique<CirrusVga>(*pci_bus_, host_.clock, kCardPlace, std::move(*memory)));
+    display_ = &card;
+    vram_ = &card.vram();
+    map_->port_root().add(card.ports(), 0x3b0);
+    map_->pci_memory().add(card.window(), kVgaHoleBase);
     return {};
   }
   VgaPci::Options options;

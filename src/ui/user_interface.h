@@ -9,6 +9,8 @@
 
 namespace emu {
 
+class SerialView;
+
 class UserInterface {
  public:
   virtual ~UserInterface() = default;
@@ -16,6 +18,9 @@ class UserInterface {
   // thread, without the machine lock, after the machine was started. A closed window asks
   // control.request_quit() and then still waits for finished().
   virtual void run(MachineControl& control) = 0;
+  // A serial port that nobody else is at: it may be shown, and typed into. Before run(); it
+  // outlives that.
+  virtual void show_serial(SerialView& serial) { static_cast<void>(serial); }
 };
 
 }  // namespace emu

@@ -4,7 +4,6 @@
 # WAV file, and is typed and pointed at over VNC through virtio-input; all with its own drivers.
 # Usage: desk.py SOUND_CARD GUESTS_FOLDER EMULATOR...
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
-import array
 import math
 import pathlib
 import re
@@ -13,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 
 from rfb import Vnc
+from wav import frequency
 
 MISSING = 77
 EV_KEY, EV_ABS, KEY_A = 1, 3, 30
@@ -46,18 +45,6 @@ class Guest:
                 return False
             time.sleep(0.1)
         return True
-
-
-def frequency(path):
-    """Hertz of the sound in a WAV file, by the times its left channel rises through zero; and seconds."""
-    with wave.open(str(path)) as file:
-        rate = file.getframerate()
-        left = array.array("h", file.readframes(file.getnframes()))[::file.getnchannels()]
-    rises = [i + left[i] / (left[i] - left[i + 1]) for i in range(len(left) - 1) if left[i] < 0 <= left[i + 1]]
-    if len(rises) < 100:
-        return 0.0, 0.0
-    middle = rises[len(rises) // 10:-len(rises) // 10]  # without what starting and stopping does
-    return rate * (len(middle) - 1) / (middle[-1] - middle[0]), len(left) / rate
 
 
 def events(said, which):

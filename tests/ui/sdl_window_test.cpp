@@ -5,12 +5,14 @@
 #include <SDL.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <functional>
 
 #include "ui/fake_control.h"
 #include "ui/png_file.h"
 #include "ui/sdl/picture_layout.h"
 #include "ui/sdl/sdl_screen.h"
+#include "ui/serial_view.h"
 #include "ui/virtual_screen.h"
 
 namespace emu {
@@ -55,7 +57,9 @@ class RecordingKeyboard final : public KeyboardSink {
   void key(KeyCode code, bool pressed) override {
     keys += (pressed ? '+' : '-') + std::to_string(code) + ' ';
   }
+  std::optional<KeyLocks> locks() const override { return lights; }
   std::string keys;
+  std::optional<KeyLocks> lights;
 };
 
 class RecordingMouse final : public MouseSink {
@@ -168,6 +172,53 @@ TEST_F(SdlWindowTest, HotKeysStayHere) {
        [] { press(SDL_SCANCODE_END, true, KMOD_LCTRL | KMOD_LALT); }});
   EXPECT_TRUE(control_.paused());
   EXPECT_EQ(keyboard_.keys, "+224 +226 +76 -224 -226 -76 ");
+}
+
+void type_text(const char* text) {
+  SDL_Event event{};
+  event.type = SDL_TEXTINPUT;
+  std::snprintf(event.text.text, sizeof event.text.text, "%s", text);
+  SDL_PushEvent(&event);
+}
+
+void get_keyboard() {
+  SDL_Event event{};
+  event.type = SDL_WINDOWEVENT;
+  event.window.event = SDL_WINDOWEVENT_FOCUS_GAINED;
+  SDL_PushEvent(&event);
+}
+
+TEST_F(SdlWindowTest, TheSerialConsoleAndTheMonitorTakeWhatIsTyped) {
+  class Uart final : public CharReceiver {
+   public:
+    std::size_t can_receive() const override { return 100; }
+    void receive(std::span<const u8> bytes) override { got.append(bytes.begin(), bytes.end()); }
+    std::string got;
+  } uart;
+  SerialView serial;
+  serial.set_receiver(&uart);
+  ScriptedDisplay display(
+      control_,
+      {[] { press(SDL_SCANCODE_C, true, KMOD_LCTRL | KMOD_LALT); }, [] { type_text("ls"); },
+       [] { press(SDL_SCANCODE_A, true); }, [] { press(SDL_SCANCODE_C, false); },
+       [] { press(SDL_SCANCODE_C, true, KMOD_LCTRL | KMOD_LALT); }, [] { type_text("help"); },
+       [] { press(SDL_SCANCODE_C, false); },
+       [] { press(SDL_SCANCODE_C, true, KMOD_LCTRL | KMOD_LALT); },
+       [] { press(SDL_SCANCODE_B, true); }});
+  control_.display_source = &display;
+  auto window = open_sdl_window({});
+  ASSERT_TRUE(window) << window.error().message;
+  (*window)->show_serial(serial);
+  (*window)->run(control_);
+  EXPECT_EQ(uart.got, "ls");
+  EXPECT_EQ(keyboard_.keys.substr(0, 3), "+5 ") << "only what was typed at the picture";
+}
+
+TEST_F(SdlWindowTest, LocksOfTheGuestFollowTheHosts) {
+  keyboard_.lights = KeyLocks{false, true};  // the host's are off here
+  run({[] { get_keyboard(); }, [] {}});
+  EXPECT_NE(keyboard_.keys.find("+57 -57 "), std::string::npos) << keyboard_.keys;
+  EXPECT_EQ(keyboard_.keys.find("+83"), std::string::npos) << keyboard_.keys;
 }
 
 TEST_F(SdlWindowTest, PointerGoesToTheGuestAfterAClick) {

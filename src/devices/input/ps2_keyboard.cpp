@@ -42,6 +42,7 @@ void Ps2Keyboard::reset() {
   discard_all();
   pending_command_ = 0;
   leds_ = 0;
+  leds_known_ = false;
   down_.fill(0);
   set_defaults();
   scanning_ = true;
@@ -118,6 +119,7 @@ void Ps2Keyboard::argument(u8 byte) {
   switch (of) {
     case kSetLeds:
       leds_ = byte & 7;
+      leds_known_ = true;
       break;
     case kSelectSet:
       return select_set(byte);
@@ -282,6 +284,7 @@ void Ps2Keyboard::transfer(StateIo& io) {
     io.field(7, "key_types", key_types_);
     io.field(8, "repeating", repeating_);
     io.field(9, "repeat_at_ns", repeat_at_ns_);
+    io.field(40, "leds_known", leds_known_);
     transfer_queues(io);
     io.check(set_ >= 1 && set_ <= 3, "there are scan code sets 1 to 3");
     io.check(repeating_ < 256, "repeating is not a key");

@@ -26,6 +26,10 @@ class Ps2Keyboard final : public Device, public Ps2Device, public KeyboardSink {
   void write(u8 byte) override;
   // Bit 0: Scroll Lock, 1: Num Lock, 2: Caps Lock.
   [[nodiscard]] u8 leds() const { return leds_; }
+  [[nodiscard]] std::optional<KeyLocks> locks() const override {
+    if (!leds_known_) return std::nullopt;
+    return KeyLocks{(leds_ & 2) != 0, (leds_ & 4) != 0};
+  }
 
   [[nodiscard]] std::string_view name() const override { return "ps2-keyboard"; }
   void reset() override;
@@ -70,6 +74,7 @@ class Ps2Keyboard final : public Device, public Ps2Device, public KeyboardSink {
   u8 pending_command_ = 0;  // waits for its argument; 0: none
   u8 set_ = 2;
   u8 leds_ = 0;
+  bool leds_known_ = false;  // the guest has set them
   u8 typematic_ = 0;
   bool scanning_ = true;
   std::array<u8, 32> down_{};        // a bit for each usage

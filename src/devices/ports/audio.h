@@ -9,8 +9,8 @@
 namespace emu {
 
 // The sources that are mixed.
-enum class AudioVoice : u8 { kSpeaker, kCodec };
-inline constexpr unsigned kAudioVoices = 2;
+enum class AudioVoice : u8 { kSpeaker, kCodec, kBlaster, kSynth };
+inline constexpr unsigned kAudioVoices = 4;
 
 // Machine lock held.
 class AudioSink {

@@ -2,6 +2,8 @@
 // What input devices take from the host.
 #pragma once
 
+#include <optional>
+
 #include "base/types.h"
 
 namespace emu {
@@ -10,11 +12,19 @@ namespace emu {
 // scancodes equal.
 using KeyCode = u16;
 
+// What a keyboard's lights say.
+struct KeyLocks {
+  bool num = false, caps = false;
+  bool operator==(const KeyLocks&) const = default;
+};
+
 // A keyboard that the UI types on. Machine lock held.
 class KeyboardSink {
  public:
   virtual ~KeyboardSink() = default;
   virtual void key(KeyCode code, bool pressed) = 0;
+  // The lights; nothing while the guest has not set them.
+  [[nodiscard]] virtual std::optional<KeyLocks> locks() const { return std::nullopt; }
 };
 
 enum class MouseButton : u8 { kLeft = 0, kRight = 1, kMiddle = 2, kSide = 3, kExtra = 4 };

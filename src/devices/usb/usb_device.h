@@ -40,12 +40,19 @@ class UsbDevice : public Device {
   void bus_reset();
   // The device that answers to `address`: this one, or one behind a hub. Null: none.
   [[nodiscard]] virtual UsbDevice* find(u8 address) { return address == address_ ? this : nullptr; }
+  // What is plugged into port 1.. of a hub; null: nothing that hears the bus, or this is no hub.
+  [[nodiscard]] virtual UsbDevice* child(unsigned port) {
+    static_cast<void>(port);
+    return nullptr;
+  }
+  [[nodiscard]] virtual usb::Speed speed() const { return usb::Speed::kFull; }
   // One transaction with endpoint 0..15. SETUP and OUT take `data`; IN fills it, as far as there
   // is something.
   UsbReply transact(usb::Token token, u8 endpoint, std::span<u8> data);
   // `wake` is called when something may have become ready that was answered with NAK.
-  void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
+  virtual void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
   [[nodiscard]] bool is_configured() const { return configuration_ != 0; }
+  [[nodiscard]] u8 address() const { return address_; }
   // The packet size of endpoint 0.
   static constexpr u16 kControlPacketBytes = 64;
 

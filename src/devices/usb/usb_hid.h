@@ -43,6 +43,7 @@ class UsbHid : public UsbDevice {
   [[nodiscard]] UsbReply endpoint_out(u8, std::span<const u8>) override {
     return {UsbStatus::kStall, 0};
   }
+  [[nodiscard]] u8 leds() const { return leds_; }
   void transfer_hid(StateIo& io);
   void reset_hid();
 
@@ -119,6 +120,9 @@ class UsbKeyboard final : public UsbHid, public KeyboardSink {
  public:
   explicit UsbKeyboard(std::string name);
   void key(KeyCode code, bool pressed) override;
+  [[nodiscard]] std::optional<KeyLocks> locks() const override {
+    return KeyLocks{(leds() & 1) != 0, (leds() & 2) != 0};
+  }
 
  private:
   static constexpr std::size_t kMostEvents = 64;

@@ -23,7 +23,9 @@ inline constexpr u16 kEndpointHalt = 0, kRemoteWakeup = 1;
 // Descriptor types (table 9-5; HID 7.1).
 inline constexpr u8 kDeviceDescriptor = 1, kConfigurationDescriptor = 2, kStringDescriptor = 3,
                     kInterfaceDescriptor = 4, kEndpointDescriptor = 5, kHidDescriptor = 0x21,
-                    kReportDescriptor = 0x22;
+                    kReportDescriptor = 0x22, kHubDescriptor = 0x29;
+// What a bus runs at (9.2.6.6; the numbers are xHCI's, 7.2.1).
+enum class Speed : u8 { kFull = 1, kHigh = 3 };
 // Endpoint addresses and attributes (table 9-13).
 inline constexpr u8 kEndpointIn = 0x80, kBulk = 2, kInterrupt = 3;
 

@@ -9,10 +9,11 @@
 
 #include "base/state_io.h"
 #include "base/types.h"
+#include "devices/video/super_vga.h"
 
 namespace emu {
 
-class BochsVbe {
+class BochsVbe final : public SuperVga {
  public:
   enum Index : u16 {
     kId,
@@ -50,15 +51,15 @@ class BochsVbe {
   // Returns how many bytes at the start of video memory are to be cleared: a mode was set.
   [[nodiscard]] u32 write(u16 index, u16 value);
 
-  [[nodiscard]] bool is_enabled() const { return (regs_[kEnable] & kEnabled) != 0; }
-  [[nodiscard]] bool has_eight_bit_dac() const { return (regs_[kEnable] & kEightBitDac) != 0; }
-  // The mode; what they say fits in video memory whatever the guest wrote. Sizes in pixels, bits,
-  // bytes.
-  [[nodiscard]] u32 width() const { return regs_[kXRes]; }
-  [[nodiscard]] u32 height() const { return regs_[kYRes]; }
-  [[nodiscard]] u32 bits_per_pixel() const { return regs_[kBpp]; }
-  [[nodiscard]] u32 pitch_bytes() const;
-  [[nodiscard]] u32 start_bytes() const;
+  [[nodiscard]] bool is_enabled() const override { return (regs_[kEnable] & kEnabled) != 0; }
+  [[nodiscard]] bool has_eight_bit_dac() const override {
+    return (regs_[kEnable] & kEightBitDac) != 0;
+  }
+  [[nodiscard]] u32 width() const override { return regs_[kXRes]; }
+  [[nodiscard]] u32 height() const override { return regs_[kYRes]; }
+  [[nodiscard]] u32 bits_per_pixel() const override { return regs_[kBpp]; }
+  [[nodiscard]] u32 pitch_bytes() const override;
+  [[nodiscard]] u32 start_bytes() const override;
   // What the legacy window's bank adds to an address there.
   [[nodiscard]] u32 bank_bytes() const { return u32{regs_[kBank]} << 16; }
 

@@ -27,7 +27,7 @@ Kind vbe_kind(u32 bits_per_pixel) {
   }
 }
 
-ScanOut vbe_mode(const VgaRegisters& registers, const BochsVbe& vbe, u32 vram_bytes) {
+ScanOut vbe_mode(const VgaRegisters& registers, const SuperVga& vbe, u32 vram_bytes) {
   ScanOut mode;
   mode.kind = registers.is_video_on() ? vbe_kind(vbe.bits_per_pixel()) : Kind::kBlank;
   mode.width = vbe.width();
@@ -102,7 +102,7 @@ u32 dac_color(const u8* entry, bool eight_bit) {
 
 }  // namespace
 
-ScanOut scan_out(const VgaRegisters& registers, const BochsVbe& vbe, u32 vram_bytes) {
+ScanOut scan_out(const VgaRegisters& registers, const SuperVga& vbe, u32 vram_bytes) {
   if (vbe.is_enabled()) return vbe_mode(registers, vbe, vram_bytes);
   ScanOut mode = legacy_frame(registers);
   if ((registers.gfx(kGfxMisc) & kMiscGraphics) != 0) {

@@ -7,7 +7,7 @@
 #include <array>
 
 #include "base/types.h"
-#include "devices/video/bochs_vbe.h"
+#include "devices/video/super_vga.h"
 #include "devices/video/vga_registers.h"
 
 namespace emu {
@@ -45,7 +45,7 @@ struct ScanOut {
 };
 
 // The mode that the registers set; `vram_bytes` is a power of two.
-[[nodiscard]] ScanOut scan_out(const VgaRegisters& registers, const BochsVbe& vbe, u32 vram_bytes);
+[[nodiscard]] ScanOut scan_out(const VgaRegisters& registers, const SuperVga& vbe, u32 vram_bytes);
 
 // Where a scan line of the picture comes from.
 struct LineSource {

@@ -79,6 +79,20 @@ void VgaRenderer::draw_line(u32 y, std::span<u32> out) {
   }
 }
 
+void VgaRenderer::draw_cursor(u32 y, std::span<u32> out) const {
+  if (y < cursor_.y || y - cursor_.y >= cursor_.size) return;
+  const u64 mask = cursor_.mask[y - cursor_.y], color = cursor_.color[y - cursor_.y];
+  for (u32 i = 0; i < cursor_.size && cursor_.x + i < out.size(); ++i) {
+    u32& pixel = out[cursor_.x + i];
+    const bool masked = (mask >> (63 - i) & 1) != 0;
+    if ((color >> (63 - i) & 1) != 0) {
+      pixel = masked ? cursor_.foreground : cursor_.background;
+    } else if (masked) {
+      pixel ^= 0xFFFFFF;
+    }
+  }
+}
+
 void VgaRenderer::place_pixels(bool below_split, std::span<u32> out) const {
   const u32 pan = below_split && mode_.pan_stops_at_split ? 0 : mode_.pan_pixels;
   const u32* from = pixels_.data() + pan;

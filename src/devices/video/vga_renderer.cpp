@@ -32,7 +32,10 @@ bool VgaRenderer::render(Frame& frame, u64 now_ns) {
   frame.changed_top = frame.changed_bottom = 0;
   for (u32 y = 0; y < mode_.height; ++y) {
     if (row_changed_[y] <= frame.sequence) continue;
-    draw_line(y, std::span(frame.pixels).subspan(std::size_t{y} * mode_.width, mode_.width));
+    const std::span<u32> line =
+        std::span(frame.pixels).subspan(std::size_t{y} * mode_.width, mode_.width);
+    draw_line(y, line);
+    draw_cursor(y, line);
     if (frame.changed_bottom == 0) frame.changed_top = y;
     frame.changed_bottom = y + 1;
   }
@@ -48,6 +51,18 @@ void VgaRenderer::update(u64 now_ns) {
   } else if (mode_.kind != Kind::kBlank) {
     update_graphics();
   }
+  update_cursor();
+}
+
+// A pointer that moved or changed leaves rows behind, and covers others.
+void VgaRenderer::update_cursor() {
+  const HardwareCursor now = vbe_.cursor();
+  if (now == cursor_) return;
+  for (const HardwareCursor* const cursor : {&std::as_const(cursor_), &now}) {
+    const u32 end = std::min(cursor->y + cursor->size, mode_.height);
+    for (u32 y = cursor->y; y < end; ++y) row_changed_[y] = sequence_;
+  }
+  cursor_ = now;
 }
 
 // Takes over mode and colours; returns whether everything must be drawn again.

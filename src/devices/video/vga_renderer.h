@@ -16,7 +16,7 @@ namespace emu {
 
 class VgaRenderer {
  public:
-  VgaRenderer(VideoMemory vram, const VgaRegisters& registers, const BochsVbe& vbe)
+  VgaRenderer(VideoMemory vram, const VgaRegisters& registers, const SuperVga& vbe)
       : vram_(vram), registers_(registers), vbe_(vbe) {}
 
   // See DisplaySource. `now_ns` is VM time, for blinking.
@@ -45,6 +45,7 @@ class VgaRenderer {
   void update_text(Blink blink);
   void update_fonts();
   void update_graphics();
+  void update_cursor();
   void collect_written_pages(u32 first_byte, u32 bytes);
   [[nodiscard]] bool was_written(u32 offset, u32 bytes) const;
   [[nodiscard]] Cell cell_at(u32 offset, Blink blink) const;
@@ -59,6 +60,7 @@ class VgaRenderer {
   void draw_indexed_line(u32 y, std::span<u32> out);
   void draw_direct_line(u32 y, std::span<u32> out) const;
   void unpack_pixels(u32 offset, u32 words);
+  void draw_cursor(u32 y, std::span<u32> out) const;
 
   [[nodiscard]] u32 load_word(u32 offset) const;
   [[nodiscard]] static Blink blink_at(u64 now_ns);
@@ -66,11 +68,12 @@ class VgaRenderer {
   // wires
   const VideoMemory vram_;
   const VgaRegisters& registers_;
-  const BochsVbe& vbe_;
+  const SuperVga& vbe_;
   // scratch (rebuilt)
   bool known_ = false;
   ScanOut mode_;
   Colors colors_;
+  HardwareCursor cursor_;
   u64 sequence_ = 0;               // counts updates that changed something
   std::vector<u64> row_changed_;   // the sequence at which each row last changed
   std::vector<u8> written_pages_;  // found by the last collect

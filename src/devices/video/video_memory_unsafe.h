@@ -37,6 +37,13 @@ class VideoMemory {
     // SAFETY: as above.
     return {ram_.host() + offset, length};
   }
+  // Puts `data` at `offset`; nothing if it is not all inside.
+  void write(u64 offset, std::span<const u8> data) const {
+    if (data.empty() || !range_fits(offset, data.size(), size_bytes_)) return;
+    // SAFETY: as above; `data` is not video memory.
+    std::memcpy(ram_.host() + offset, data.data(), data.size());
+    ram_.mark_written(offset, data.size());
+  }
   // Zeroes the first `length` bytes (at most all).
   void clear(u64 length) const {
     if (length == 0 || length > size_bytes_) return;

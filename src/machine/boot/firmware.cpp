@@ -30,6 +30,8 @@ std::string_view Firmware::vga_bios_name(VgaKind card) {
       return "vgabios-stdvga.bin";
     case VgaKind::kVirtio:
       return "vgabios-virtio.bin";
+    case VgaKind::kCirrus:
+      return "vgabios-cirrus.bin";
     case VgaKind::kNone:
       break;
   }

@@ -3,6 +3,7 @@
 #include "ui/sdl/sdl_input.h"
 
 #include <array>
+#include <utility>
 
 namespace emu {
 namespace {
@@ -27,6 +28,8 @@ std::optional<Command> command_of(SDL_Scancode code) {
       return Command::kToggleStatus;
     case SDL_SCANCODE_H:
       return Command::kToggleHelp;
+    case SDL_SCANCODE_C:
+      return Command::kNextConsole;
     case SDL_SCANCODE_Q:
       return Command::kQuit;
     default:
@@ -59,7 +62,8 @@ std::vector<std::string> SdlInput::help() {
           "U  window as large as picture    M  scaling: auto, whole multiples, smooth",
           "P  pause or go on                I  status line",
           "S  save a screenshot             V  type what the clipboard holds",
-          "Q  shut down; twice: power off   H  this list",
+          "C  serial console, monitor       H  this list",
+          "Q  shut down; twice: power off",
           "Sent to the guest:",
           "End or 1  Ctrl+Alt+Del           2  Ctrl+Alt+Backspace",
           "3  Alt+Tab                       4  Alt+F4",
@@ -72,6 +76,10 @@ std::optional<Command> SdlInput::handle(const SDL_Event& event) {
     case SDL_KEYDOWN:
     case SDL_KEYUP:
       return key(event.key);
+    case SDL_TEXTINPUT:
+      if (elsewhere_ && (SDL_GetModState() & (KMOD_CTRL | KMOD_ALT)) == 0)
+        elsewhere_(event.text.text);
+      break;
     case SDL_MOUSEMOTION:
       motion(event.motion);
       break;
@@ -83,6 +91,7 @@ std::optional<Command> SdlInput::handle(const SDL_Event& event) {
       wheel(event.wheel);
       break;
     case SDL_WINDOWEVENT:
+      if (event.window.event == SDL_WINDOWEVENT_FOCUS_GAINED) aligns_locks_ = true;
       if (event.window.event == SDL_WINDOWEVENT_FOCUS_LOST) {
         release_keys();
         pointer_.release();
@@ -113,9 +122,67 @@ std::optional<Command> SdlInput::key(const SDL_KeyboardEvent& event) {
     swallowed_[code] = command.has_value() || send_special(scancode);
     if (swallowed_[code]) return command;
   }
+  if (elsewhere_) {
+    if (pressed) type_elsewhere(event);
+    return std::nullopt;
+  }
   const MachineLock lock = control_.lock();
   send_key(static_cast<KeyCode>(code), pressed);
   return std::nullopt;
+}
+
+void SdlInput::step() {
+  typer_.step(control_, std::chrono::steady_clock::now());
+  if (std::exchange(aligns_locks_, false)) align_locks();
+}
+
+void SdlInput::align_locks() {
+  const SDL_Keymod host = SDL_GetModState();
+  const MachineLock lock = control_.lock();
+  KeyboardSink* const keyboard = control_.keyboard();
+  const auto guest = keyboard != nullptr ? keyboard->locks() : std::nullopt;
+  if (!guest) return;
+  const auto strike = [this](SDL_Scancode code) {
+    send_key(static_cast<KeyCode>(code), true);
+    send_key(static_cast<KeyCode>(code), false);
+  };
+  if (guest->num != ((host & KMOD_NUM) != 0)) strike(SDL_SCANCODE_NUMLOCKCLEAR);
+  if (guest->caps != ((host & KMOD_CAPS) != 0)) strike(SDL_SCANCODE_CAPSLOCK);
+}
+
+void SdlInput::set_typing(std::function<void(std::string_view)> elsewhere) {
+  release_keys();
+  elsewhere_ = std::move(elsewhere);
+}
+
+// Printing characters come as text events.
+void SdlInput::type_elsewhere(const SDL_KeyboardEvent& event) const {
+  const SDL_Keycode key = event.keysym.sym;
+  if ((event.keysym.mod & KMOD_CTRL) != 0 && key >= SDLK_a && key <= SDLK_z) {
+    const char control = static_cast<char>(key - SDLK_a + 1);
+    return elsewhere_(std::string_view(&control, 1));
+  }
+  switch (key) {
+    case SDLK_RETURN:
+    case SDLK_KP_ENTER:
+      return elsewhere_("\r");
+    case SDLK_BACKSPACE:
+      return elsewhere_("\x7f");
+    case SDLK_TAB:
+      return elsewhere_("\t");
+    case SDLK_ESCAPE:
+      return elsewhere_("\x1b");
+    case SDLK_UP:
+      return elsewhere_("\x1b[A");
+    case SDLK_DOWN:
+      return elsewhere_("\x1b[B");
+    case SDLK_RIGHT:
+      return elsewhere_("\x1b[C");
+    case SDLK_LEFT:
+      return elsewhere_("\x1b[D");
+    default:
+      return;
+  }
 }
 
 bool SdlInput::send_special(SDL_Scancode code) {

@@ -5,6 +5,7 @@
 #include <SDL.h>
 
 #include <bitset>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ class SdlInput {
     kNextScaling,
     kToggleStatus,
     kToggleHelp,
+    kNextConsole,
     kQuit,
   };
 
@@ -40,8 +42,13 @@ class SdlInput {
   // Passes an input event to the guest, or says which command it is. Other events are ignored.
   // Takes the machine lock.
   std::optional<Command> handle(const SDL_Event& event);
-  // Types what was pasted, a stroke at a time; call it for every frame. Takes the machine lock.
-  void step() { typer_.step(control_, std::chrono::steady_clock::now()); }
+  // Types what was pasted, a stroke at a time, and brings the guest's Num Lock and Caps Lock in
+  // step with the host's after the window got the keyboard; call it for every frame. Takes the
+  // machine lock.
+  void step();
+  // What is typed goes to `elsewhere` as a terminal would send it; empty: to the guest again. Takes
+  // the machine lock.
+  void set_typing(std::function<void(std::string_view)> elsewhere);
   [[nodiscard]] bool is_typing() const { return typer_.is_busy(); }
   void toggle_grab() { grabbed_ ? release_pointer() : grab_pointer(); }
   [[nodiscard]] bool is_grabbed() const { return grabbed_; }
@@ -55,6 +62,9 @@ class SdlInput {
   // Keys with Ctrl+Alt that end in the guest: combinations the host would take, and pasting.
   bool send_special(SDL_Scancode code);
   void send_keys(std::initializer_list<SDL_Scancode> keys);
+  // A key of a terminal, for whoever set_typing() named.
+  void type_elsewhere(const SDL_KeyboardEvent& event) const;
+  void align_locks();
   void button(const SDL_MouseButtonEvent& event);
   void motion(const SDL_MouseMotionEvent& event);
   void wheel(const SDL_MouseWheelEvent& event);
@@ -70,6 +80,8 @@ class SdlInput {
   KeyTyper typer_;
   std::bitset<256> down_;       // keys the guest sees pressed
   std::bitset<256> swallowed_;  // keys whose press was a command
+  std::function<void(std::string_view)> elsewhere_;
+  bool aligns_locks_ = false;  // the window just got the keyboard
   bool grabbed_ = false;
   SDL_Point last_{0, 0};  // where the pointer is, in the picture
 };

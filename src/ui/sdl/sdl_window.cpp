@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/log.h"
 #include "ui/png_file.h"
+#include "ui/sdl/sdl_consoles.h"
 #include "ui/sdl/sdl_input.h"
 #include "ui/sdl/sdl_screen.h"
 
@@ -21,6 +23,7 @@ constexpr u64 kFrameMs = 16;
 constexpr u64 kStillFrames = 12;  // without a change, until the guest counts as idle
 constexpr u64 kStillFrameMs = 50;
 constexpr u64 kMessageMs = 4000;
+constexpr std::size_t kConsoleLines = 24;
 
 bool is_set(const char* name) {
   const char* value = std::getenv(name);
@@ -86,8 +89,11 @@ class SdlWindow final : public UserInterface {
   SdlWindow(std::unique_ptr<SdlVideo> video, std::unique_ptr<SdlScreen> screen)
       : video_(std::move(video)), screen_(std::move(screen)) {}
 
+  void show_serial(SerialView& serial) override { serial_ = &serial; }
+
   void run(MachineControl& control) override {
     SdlInput input(control, *screen_);
+    consoles_.emplace(control, serial_);
     screen_->overlay().set_font(control.text_font());
     update_title(control, input);
     u64 next_frame = SDL_GetTicks64();
@@ -170,9 +176,22 @@ class SdlWindow final : public UserInterface {
       case SdlInput::Command::kToggleHelp:
         shows_help_ = !shows_help_;
         break;
+      case SdlInput::Command::kNextConsole:
+        next_console(input);
+        break;
       case SdlInput::Command::kQuit:
         ask_to_quit(control);
         break;
+    }
+  }
+
+  // What is typed goes to what is shown.
+  void next_console(SdlInput& input) {
+    consoles_->next();
+    if (consoles_->view() == SdlConsoles::View::kPicture) {
+      input.set_typing({});
+    } else {
+      input.set_typing([this](std::string_view text) { consoles_->type(text); });
     }
   }
 
@@ -217,9 +236,9 @@ class SdlWindow final : public UserInterface {
     message_until_ = SDL_GetTicks64() + kMessageMs;
   }
 
-  void update_overlay(const MachineControl& control, SdlInput& input) {
+  void update_overlay(MachineControl& control, SdlInput& input) {
     if (SDL_GetTicks64() >= message_until_) message_.clear();
-    std::vector<std::string> lines;
+    std::vector<std::string> lines = consoles_->lines(kConsoleLines);
     if (shows_help_) lines = SdlInput::help();
     if (!message_.empty()) lines.push_back(message_);
     if (control.paused()) lines.push_back("paused; Ctrl+Alt+P goes on");
@@ -227,13 +246,31 @@ class SdlWindow final : public UserInterface {
     needs_redraw_ = screen_->overlay().set_lines(std::move(lines)) || needs_redraw_;
   }
 
-  std::string status_line(const MachineControl& control, SdlInput& input) {
+  std::string status_line(MachineControl& control, SdlInput& input) {
     measure_load();
+    measure_activity(control);
     const char* const pointer = input.is_grabbed()    ? "grabbed"
                                 : input.is_absolute() ? "absolute"
                                                       : "click to grab";
-    return fmt::format("{}  {}  {}x{}  host CPU {} %  pointer: {}", control.guest_name(),
-                       control.engine_name(), frame_.width, frame_.height, load_percent_, pointer);
+    return fmt::format("{}  {}  {}x{}  host CPU {} %  disk {}/s  net {}/s  pointer: {}",
+                       control.guest_name(), control.engine_name(), frame_.width, frame_.height,
+                       load_percent_, per_second_.disk_requests, per_second_.network_frames,
+                       pointer);
+  }
+
+  // What disks and networks did in the last second.
+  void measure_activity(MachineControl& control) {
+    const u64 now = SDL_GetTicks64();
+    if (now < activity_at_ + 1000) return;
+    const MachineActivity seen = control.activity();
+    const u64 elapsed = activity_at_ == 0 ? 0 : now - activity_at_;
+    const auto rate = [elapsed](u64 before, u64 after) {
+      return elapsed == 0 || after < before ? 0 : ((after - before) * 1000 + elapsed - 1) / elapsed;
+    };
+    per_second_ = {rate(activity_.disk_requests, seen.disk_requests),
+                   rate(activity_.network_frames, seen.network_frames)};
+    activity_ = seen;
+    activity_at_ = now;
   }
 
   // What this process used of one host CPU, once a second.
@@ -285,6 +322,8 @@ class SdlWindow final : public UserInterface {
 
   std::unique_ptr<SdlVideo> video_;
   std::unique_ptr<SdlScreen> screen_;
+  SerialView* serial_ = nullptr;
+  std::optional<SdlConsoles> consoles_;  // while it runs
   Frame frame_;
   std::string title_;
   bool needs_redraw_ = true;
@@ -295,6 +334,8 @@ class SdlWindow final : public UserInterface {
   u64 size_settles_at_ = kNever;  // when the window's size counts as chosen
   std::string message_;
   u64 message_until_ = 0;
+  u64 activity_at_ = 0;
+  MachineActivity activity_, per_second_;
   u64 load_measured_at_ = 0, load_used_ms_ = 0, load_percent_ = 0;
 };
 
