@@ -22,7 +22,7 @@ constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
     {"directsync", CacheMode::kDirectSync},
 }};
 
-constexpr std::array<std::pair<std::string_view, DriveInterface>, 6> kInterfaceWords{{
+constexpr std::array<std::pair<std::string_view, DriveInterface>, 7> kInterfaceWords{{
     {"ide", DriveInterface::kIde},
     {"virtio", DriveInterface::kVirtio},
     {"nvme", DriveInterface::kNvme},

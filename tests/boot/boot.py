@@ -158,6 +158,10 @@ CASES = {
     "grub_rescue_floppy": rescue("floppy.img", "-fda"),
     "demo_disk_writes": disks(),
     "u_boot": firmware("/usr/lib/u-boot/qemu-x86/u-boot.rom", r"\n=> "),
+    "uefi_scsi": Case(f"-m 256 --firmware /usr/share/ovmf/OVMF.fd -snapshot --disk "
+                      f"{RESCUE}usb.img,format=raw,if=scsi",
+                      ((r"Shell> ", "map\r"), (r"Scsi\(0x0,0x0\)", None)), status=None,
+                      needs=("/usr/share/ovmf/OVMF.fd", f"{RESCUE}usb.img")),
     "uefi_shell": firmware("/usr/share/ovmf/OVMF.fd", r"Shell> "),
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Discs and floppies are changed in the monitor while Debian's kernel looks: it reads the new one,
 # keeps a disc that it uses locked in, and finds the drive empty after an eject.
-# Usage: media_change.py GUESTS_FOLDER EMULATOR...
+# Usage: media_change.py ide|ahci|scsi GUESTS_FOLDER EMULATOR...     (where the CD-ROM drive is)
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import os
 import pathlib
@@ -65,7 +65,7 @@ def expect(what, text, pattern):
         raise RuntimeError(f"{what}: /{pattern}/ is not in: {text}")
 
 
-def run(guests, emulator, folder):
+def run(bus, guests, emulator, folder):
     def medium(name, letter, size):
         path = os.path.join(folder, name)
         pathlib.Path(path).write_bytes(letter.encode() * size)
@@ -75,7 +75,8 @@ def run(guests, emulator, folder):
     floppies = [medium(f"{x}.img", x, 1474560) for x in "CD"]
     monitor = os.path.join(folder, "monitor")
     machine = Machine(
-        emulator + ["-q", "-nographic", "-m", "256", "-cdrom", discs[0], "-fda", floppies[0],
+        emulator + ["-q", "-nographic", "-m", "256", "-fda", floppies[0],
+                    "-drive", f"file={discs[0]},if={bus},media=cdrom",
                     "-monitor", f"unix:{monitor}",
                     "-kernel", os.path.join(guests, "amd64.vmlinuz"),
                     "-initrd", os.path.join(guests, "disks.initrd"),
@@ -85,14 +86,14 @@ def run(guests, emulator, folder):
         machine.shell("export PATH=/bin; busybox mkdir -p /dev /proc /sys; "
                       "busybox mount -t devtmpfs dev /dev; busybox mount -t proc proc /proc; "
                       "busybox mount -t sysfs sys /sys")
-        machine.shell("for m in ata_piix sr_mod floppy; do busybox modprobe $m; done; "
+        machine.shell("for m in ata_piix ahci virtio_pci virtio_scsi sr_mod floppy; do busybox modprobe $m; done; "
                       "n=0; while [ ! -b /dev/sr0 ] && [ $n -lt 100 ]; do busybox usleep 50000; "
                       "n=$((n+1)); done")
         def read(device):
             return machine.shell(f"busybox dd if=/dev/{device} bs=2048 count=1 2>&1 | "
                                  "busybox head -c 6 | busybox tr A-Z a-z")
         expect("the first disc", read("sr0"), "aaaaaa")
-        expect("info", machine.monitor("info block"), r"ide\d-cd\d: A.iso")
+        expect("info", machine.monitor("info block"), r"(ide|sata|scsi)\d-cd\d: A.iso")
         expect("change", machine.monitor(f"change cdrom {discs[1]}"), "")
         expect("the second disc", read("sr0"), "bbbbbb")
         machine.shell("exec 3</dev/sr0")
@@ -114,13 +115,13 @@ def run(guests, emulator, folder):
 
 
 def main():
-    guests, emulator = sys.argv[1], sys.argv[2:]
+    bus, guests, emulator = sys.argv[1], sys.argv[2], sys.argv[3:]
     if not pathlib.Path(guests, "disks.initrd").is_file():
         print("media_change: skipped, the guest is missing")
         return 77
     with tempfile.TemporaryDirectory() as folder:
         try:
-            run(guests, emulator, folder)
+            run(bus, guests, emulator, folder)
         except RuntimeError as complaint:
             print(f"media_change: {complaint}")
             return 1

@@ -83,5 +83,10 @@ TEST(FirmwareItems, BootOrderNamesDrivesAsSeaBiosDoes) {
   EXPECT_EQ(boot_order_file("n", devices), "");
 }
 
+TEST(FirmwareItems, DrivesWithAnIndexComeFirst) {
+  const std::vector<BootDevice> devices{{'c', "one", -1}, {'d', "two", 7}, {'n', "three", 2}};
+  EXPECT_EQ(boot_order_file("dc", devices), "three\ntwo\none\n");
+}
+
 }  // namespace
 }  // namespace emu

@@ -259,6 +259,97 @@ TEST(Ahci, MessagesInsteadOfTheWire) {
   EXPECT_EQ(rig.messages.messages[0], (RecordingMsi::Message{0xfee00000, 0x51}));
 }
 
+// A CD drive on port 1 of a controller of its own.
+struct AhciCdRig : AhciRig {
+  AhciCdRig() : disc(1000 * 2048, executor, true) {
+    device.reset();
+    device = std::make_unique<AhciController>(bus, kDevfn, "ahci-under-test");
+    cdrom = &device->attach_cdrom(0, &disc, DriveIdentity{"SN-8", "EMU CD-ROM", "1.0"});
+    device->reset();
+    place_bars();
+    start();
+  }
+  u8 packet(std::vector<u8> command, u32 bytes) {
+    command.resize(12);
+    lay_out(0, {ata::kPacket, 0, 0, 1}, bytes);
+    memory_space.write(kTables + kTablePacket, command);
+    memory_space.store(kList, 4, 5u | 1u << 5 | (bytes == 0 ? 0 : 1u << 16));
+    set_port(kPxCi, 1);
+    executor.run();
+    return static_cast<u8>(port(kPxTfd));
+  }
+  std::string sense() {
+    set_port(kPxCmd, kCmdFre);
+    set_port(kPxCmd, kCmdFre | kCmdStart);
+    EXPECT_EQ(packet({0x03, 0, 0, 0, 18}, 18), 0x50);
+    const auto s = guest(kData, 18);
+    return fmt::format("{:x}/{:02x}/{:02x}", s[2], s[12], s[13]);
+  }
+  MemoryBackend disc;
+  CdromUnit* cdrom = nullptr;
+};
+
+TEST(AhciCdrom, ReadsDiscs) {
+  AhciCdRig rig;
+  EXPECT_EQ(rig.port(kPxSig), 0xeb140101u);
+  EXPECT_EQ(rig.run({ata::kIdentifyPacketDevice}, 512), 0x50);
+  EXPECT_EQ(rig.memory_space.load(AhciRig::kData, 2), 0x85c0u);
+  const auto data = IdeRig::pattern(4096, 9);
+  ASSERT_TRUE(rig.disc.contents().write_flat(17 * 2048, data));
+  EXPECT_EQ(rig.packet({0x28, 0, 0, 0, 0, 17, 0, 0, 2}, 4096), 0x50);
+  EXPECT_EQ(rig.guest(AhciRig::kData, 4096), data);
+  EXPECT_EQ(rig.memory_space.load(AhciRig::kList + 4, 4), 4096u) << "bytes moved";
+  EXPECT_EQ(rig.guest(AhciRig::kFises + kRxRegister + 12, 1)[0], 3) << "interrupt reason";
+  EXPECT_EQ(rig.packet({0xbe, 0, 0, 0, 0, 17, 0, 0, 1, 0xf8}, 2352), 0x50);
+  EXPECT_EQ(rig.guest(AhciRig::kData + 16, 2048),
+            std::vector<u8>(data.begin(), data.begin() + 2048));
+  EXPECT_EQ(rig.packet({0x12, 0, 0, 0, 36}, 36), 0x50);
+  EXPECT_EQ(rig.guest(AhciRig::kData, 2), (std::vector<u8>{0x05, 0x80}));
+}
+
+TEST(AhciCdrom, FailuresCarrySenseAndNewDiscsAreAnnounced) {
+  set_log_level(LogLevel::kError);
+  AhciCdRig rig;
+  EXPECT_EQ(rig.packet({0xff}, 0), 0x51);
+  EXPECT_EQ(rig.port(kPxTfd) >> 8, 0x54u);
+  EXPECT_EQ(rig.sense(), "5/20/00");
+  EXPECT_EQ(rig.run({ata::kIdentifyDevice}, 512), 0x51) << "this is no disk";
+  EXPECT_EQ(rig.sense(), "0/00/00");
+  rig.cdrom->change_medium(nullptr);
+  EXPECT_EQ(rig.packet({0x00}, 0), 0x51);
+  EXPECT_EQ(rig.sense(), "2/3a/02");
+  rig.cdrom->change_medium(&rig.disc);
+  EXPECT_EQ(rig.packet({0x00}, 0), 0x51);
+  EXPECT_EQ(rig.sense(), "6/28/00");
+  EXPECT_EQ(rig.packet({0x00}, 0), 0x50);
+  FaultBackend faulty(rig.disc, rig.executor, [](const BlockRequest&) { return Error{EIO, "x"}; });
+  rig.cdrom->change_medium(&faulty);
+  EXPECT_EQ(rig.packet({0x00}, 0), 0x51);
+  EXPECT_EQ(rig.sense(), "6/28/00");
+  EXPECT_EQ(rig.packet({0x28, 0, 0, 0, 0, 17, 0, 0, 2}, 4096), 0x51);
+  EXPECT_EQ(rig.sense(), "3/11/00");
+  rig.cdrom->change_medium(nullptr);
+  set_log_level(LogLevel::kWarning);
+}
+
+struct AhciCdUnderTest final : DeviceRig {
+  Device& device() override { return *rig.device; }
+  std::vector<PciFunction*> functions() override { return {rig.device.get()}; }
+  void poke(u64 random) override {
+    rig.place_bars();
+    if (random % 16 == 1) rig.start();
+    rig.set_port(kPxCmd, kCmdFre);
+    rig.set_port(kPxCmd, kCmdFre | kCmdStart);
+    rig.packet({static_cast<u8>(random >> 8), 0, static_cast<u8>(random >> 16 & 3), 0, 0,
+                static_cast<u8>(random >> 24), 0, 0, static_cast<u8>(random >> 32 & 3), 0x10},
+               4096);
+  }
+  AhciCdRig rig;
+};
+INSTANTIATE_TEST_SUITE_P(AhciCdrom, TransferTest,
+                         testing::Values(device_under_test<AhciCdUnderTest>("ahci_cdrom")),
+                         device_under_test_name);
+
 struct AhciUnderTest final : DeviceRig {
   Device& device() override { return *rig.device; }
   std::vector<PciFunction*> functions() override { return {rig.device.get()}; }
