@@ -17,6 +17,8 @@
 namespace emu::cli::img {
 namespace {
 
+constexpr unsigned kMinThreads = 4;  // some wait for the host
+
 constexpr Option kOptions[] = {
     {'f', "", true, "format"},
     {'O', "", true, "to-format"},
@@ -91,7 +93,7 @@ Result<CreateRequest> target_request(const Arguments& a, u64 size_bytes) {
 }
 
 unsigned thread_count(const Arguments& a) {
-  const unsigned host = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned host = std::max(kMinThreads, std::thread::hardware_concurrency());
   const std::string text = a.value("threads");
   const unsigned long asked = text.empty() ? host : std::strtoul(text.c_str(), nullptr, 10);
   return static_cast<unsigned>(std::clamp<unsigned long>(asked, 1, 16));
