@@ -33,6 +33,9 @@ constexpr Option kOptions[] = {
     {'l', "", true, "snapshot"},
     {'m', "", true, "threads"},
     {'W', "", false, "any-order"},
+    {'C', "", false, "offload"},  // a hint
+    {0, "bitmaps", false, "bitmaps"},
+    {0, "salvage", false, "salvage"},
     {'U', "force-share", false, "share"},
     {0, "target-is-zero", false, "zero"},
     {0, "output", true, "output"},
@@ -99,6 +102,18 @@ unsigned thread_count(const Arguments& a) {
   return static_cast<unsigned>(std::clamp<unsigned long>(asked, 1, 16));
 }
 
+Result<void> copy_bitmaps(DiskImage& source, DiskImage& target, const Arguments& a) {
+  auto* from = dynamic_cast<qcow2::Qcow2Image*>(&source);
+  auto* to = dynamic_cast<qcow2::Qcow2Image*>(&target);
+  if (from == nullptr || to == nullptr || a.files().size() != 2)
+    return fail("--bitmaps copies from one qcow2 image to another");
+  for (const BitmapInfo& b : from->info().bitmaps) {
+    EMU_TRY(to->add_bitmap(b.name, b.granularity_bytes, b.records));
+    EMU_TRY(to->merge_bitmap(b.name, *from, b.name));
+  }
+  return {};
+}
+
 Result<void> refuse_own_source(const Arguments& a) {
   for (std::size_t i = 0; i + 1 < a.files().size(); ++i) {
     if (a.files()[i] == a.files().back())
@@ -138,6 +153,7 @@ Result<int> convert(Words words) {
   if (about.cluster_bytes != 0) options.cluster_bytes = about.cluster_bytes;
   const bool compressed = a.has("compressed") || about.is_packed;
   options.sparse_bytes = *sparse;
+  options.salvage = a.has("salvage");
   const bool is_new = !a.has("no-create") && request->backing_file.empty();
   options.target_is_zero =
       (is_new && request->format != DiskFormat::kLuks) || a.has("zero");  // luks: noise
@@ -149,6 +165,7 @@ Result<int> convert(Words words) {
     EMU_TRY(copy_disk(*source, **target, options, progress));
     options.target_offset += source->size_bytes();
   }
+  if (a.has("bitmaps")) EMU_TRY(copy_bitmaps(*sources->images[0], **target, a));
   EMU_TRY((*target)->flush());
   if (a.json()) {
     const ImageInfo made = (*target)->info();

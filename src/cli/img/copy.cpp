@@ -16,6 +16,7 @@ namespace {
 // A piece is read, looked through and written while it lies in the processor's cache.
 constexpr u64 kPieceBytes = 256 * kKiB;
 constexpr u64 kLookAheadBytes = 16 * kMiB;
+constexpr u64 kSalvageBytes = 4 * kKiB;
 
 Result<void> read_at(DiskImage& image, u64 offset, std::span<u8> out) {
   const std::span<u8> one[] = {out};
@@ -118,7 +119,13 @@ class Copy {
     if (p.is_zero) return write_zeros(p.offset, p.length_bytes);
     if (buffer.size() < p.length_bytes) buffer.resize(p.length_bytes);
     const auto bytes = std::span(buffer).first(p.length_bytes);
-    EMU_TRY(read_at(source_, p.offset, bytes));
+    if (auto read = read_at(source_, p.offset, bytes); !read) {
+      if (!o_.salvage) return read;
+      for (u64 at = 0; at < bytes.size(); at += kSalvageBytes) {
+        const auto part = bytes.subspan(at, std::min<u64>(kSalvageBytes, bytes.size() - at));
+        if (!read_at(source_, p.offset + at, part)) std::fill(part.begin(), part.end(), u8{0});
+      }
+    }
     return o_.compressed ? write_packed(p.offset, bytes) : write_runs(p.offset, bytes);
   }
 
