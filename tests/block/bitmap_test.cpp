@@ -32,7 +32,8 @@ class Bitmaps : public ::testing::TestWithParam<const char*> {
         "cd {0} && qemu-nbd -r --fork -k {0}/socket --pid-file={0}/pid -B {1} disk.qcow2 && "
         "qemu-img map --output=json --image-opts driver=nbd,server.type=unix,"
         "server.path={0}/socket,x-dirty-bitmap=qemu:dirty-bitmap:{1}; "
-        "for i in $(seq 500); do kill -0 $(cat {0}/pid) 2> /dev/null || break; sleep 0.01; done",
+        "kill -9 $(cat {0}/pid); for i in $(seq 500); do test -e /proc/$(cat {0}/pid)/exe || "
+        "break; sleep 0.01; done",
         dir_.path(), name);
     run_command(server, &json);
     std::vector<bool> blocks((bytes + granularity - 1) / granularity);

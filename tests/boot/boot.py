@@ -86,6 +86,16 @@ def disk_on(interface, name):
                 needs=("{guests}/amd64.vmlinuz", "{guests}/disks.initrd", image))
 
 
+def disk_folder():
+    """A host folder as a FAT disk: the guest reads its files, and writes to a throw-away copy."""
+    boot = pathlib.Path(__file__).resolve().parent
+    contents = hashlib.sha256((boot / "make-guests").read_bytes()).hexdigest()
+    return Case("-m 512 -kernel {guests}/amd64.vmlinuz -initrd {guests}/disks.initrd -no-reboot -snapshot"
+                f" --disk fat:{boot.parent},if=virtio -append 'console=ttyS0 panic=-1 quiet folder'",
+                ((rf"guest: folder sum {contents}\s", None), (r"guest: a new file is there", None)),
+                needs=("{guests}/amd64.vmlinuz", "{guests}/disks.initrd"))
+
+
 def disks():
     """Writes, trims and reads back through the disk, and reads a CD-ROM as a host does."""
     iso = f"{RESCUE}cdrom.iso"
@@ -145,6 +155,7 @@ CASES = {
     "demo_disk_virtio": demo_on("if=virtio"),
     "disk_ahci": disk_on("if=ahci", "sda"),
     "disk_nvme": disk_on("if=nvme", "nvme0n1"),
+    "disk_folder": disk_folder(),
     "disk_scsi": disk_on("if=scsi", "sda"),
     "demo_disk_scsi_smp2": demo_on("if=scsi -smp 2"),
     "disk_usb_xhci": disk_on("if=usb -device qemu-xhci", "sda"),

@@ -17,10 +17,11 @@ Result<int> bitmap(Words words);
 // 2: the image is damaged; 3: it only has leaked clusters.
 Result<int> check(Words words);
 Result<int> commit(Words words);
-// 1: the contents differ.
+// 1: the contents differ; 2: they could not be compared.
 Result<int> compare(Words words);
 Result<int> convert(Words words);
 Result<int> create(Words words);
+Result<int> dd(Words words);
 Result<int> info(Words words);
 Result<int> map(Words words);
 Result<int> measure(Words words);

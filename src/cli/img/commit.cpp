@@ -11,8 +11,8 @@ namespace emu::cli::img {
 namespace {
 
 constexpr Option kOptions[] = {
-    {'f', "", true, "format"},      {'d', "", false, "keep"}, {'p', "", false, "progress"},
-    {'q', "quiet", false, "quiet"}, {'t', "", true, "cache"},
+    {'b', "", true, "base"},      {'f', "", true, "format"},      {'d', "", false, "keep"},
+    {'p', "", false, "progress"}, {'q', "quiet", false, "quiet"}, {'t', "", true, "cache"},
 };
 
 Result<void> move_down(const Arguments& a, DiskFormat format, const ImageInfo& about) {
@@ -53,6 +53,10 @@ Result<int> commit(Words words) {
   }
   if (about.backing_file.empty())
     return fail("{} has no backing file that could take its data", a->files()[0]);
+  if (const std::string base = a->value("base", about.backing_file);
+      base != about.backing_file && base != resolve_name(about.file, about.backing_file))
+    return fail("{} lies on {}, and its data can go there only; commit {} next", about.file,
+                about.backing_file, about.backing_file);
   EMU_TRY(move_down(*a, *format, about));
   if (!a->has("keep")) {
     auto image = open_image({.path = a->files()[0], .format = *format, .with_backing = false});

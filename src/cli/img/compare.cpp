@@ -13,6 +13,8 @@
 namespace emu::cli::img {
 namespace {
 
+constexpr int kCouldNotCompare = 2;
+
 constexpr Option kOptions[] = {
     {'f', "", true, "format"},
     {'F', "", true, "format2"},
@@ -54,9 +56,7 @@ Result<Outcome> compare_disks(DiskImage& x, DiskImage& y, const Arguments& a) {
   return Outcome{fmt::format("Content mismatch at offset {}!", **differs), *differs, false};
 }
 
-}  // namespace
-
-Result<int> compare(Words words) {
+Result<int> compare_images(Words words) {
   auto a = Arguments::parse(words, kOptions);
   if (!a) return a.error();
   if (a->files().size() != 2) return fail("name two images");
@@ -74,6 +74,15 @@ Result<int> compare(Words words) {
     fmt::print("{}\n", outcome->text);
   }
   return outcome->equal ? 0 : 1;
+}
+
+}  // namespace
+
+Result<int> compare(Words words) {
+  auto status = compare_images(words);
+  if (status) return status;
+  fmt::print(stderr, "emu img compare: {}\n", status.error().message);
+  return kCouldNotCompare;
 }
 
 }  // namespace emu::cli::img

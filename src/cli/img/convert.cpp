@@ -17,6 +17,8 @@
 namespace emu::cli::img {
 namespace {
 
+constexpr unsigned kMinThreads = 4;  // some wait for the host
+
 constexpr Option kOptions[] = {
     {'f', "", true, "format"},
     {'O', "", true, "to-format"},
@@ -31,6 +33,9 @@ constexpr Option kOptions[] = {
     {'l', "", true, "snapshot"},
     {'m', "", true, "threads"},
     {'W', "", false, "any-order"},
+    {'C', "", false, "offload"},  // a hint
+    {0, "bitmaps", false, "bitmaps"},
+    {0, "salvage", false, "salvage"},
     {'U', "force-share", false, "share"},
     {0, "target-is-zero", false, "zero"},
     {0, "output", true, "output"},
@@ -91,10 +96,22 @@ Result<CreateRequest> target_request(const Arguments& a, u64 size_bytes) {
 }
 
 unsigned thread_count(const Arguments& a) {
-  const unsigned host = std::max(1u, std::thread::hardware_concurrency());
+  const unsigned host = std::max(kMinThreads, std::thread::hardware_concurrency());
   const std::string text = a.value("threads");
   const unsigned long asked = text.empty() ? host : std::strtoul(text.c_str(), nullptr, 10);
   return static_cast<unsigned>(std::clamp<unsigned long>(asked, 1, 16));
+}
+
+Result<void> copy_bitmaps(DiskImage& source, DiskImage& target, const Arguments& a) {
+  auto* from = dynamic_cast<qcow2::Qcow2Image*>(&source);
+  auto* to = dynamic_cast<qcow2::Qcow2Image*>(&target);
+  if (from == nullptr || to == nullptr || a.files().size() != 2)
+    return fail("--bitmaps copies from one qcow2 image to another");
+  for (const BitmapInfo& b : from->info().bitmaps) {
+    EMU_TRY(to->add_bitmap(b.name, b.granularity_bytes, b.records));
+    EMU_TRY(to->merge_bitmap(b.name, *from, b.name));
+  }
+  return {};
 }
 
 Result<void> refuse_own_source(const Arguments& a) {
@@ -136,6 +153,7 @@ Result<int> convert(Words words) {
   if (about.cluster_bytes != 0) options.cluster_bytes = about.cluster_bytes;
   const bool compressed = a.has("compressed") || about.is_packed;
   options.sparse_bytes = *sparse;
+  options.salvage = a.has("salvage");
   const bool is_new = !a.has("no-create") && request->backing_file.empty();
   options.target_is_zero =
       (is_new && request->format != DiskFormat::kLuks) || a.has("zero");  // luks: noise
@@ -147,6 +165,7 @@ Result<int> convert(Words words) {
     EMU_TRY(copy_disk(*source, **target, options, progress));
     options.target_offset += source->size_bytes();
   }
+  if (a.has("bitmaps")) EMU_TRY(copy_bitmaps(*sources->images[0], **target, a));
   EMU_TRY((*target)->flush());
   if (a.json()) {
     const ImageInfo made = (*target)->info();

@@ -13,7 +13,10 @@
 namespace emu::cli::img {
 namespace {
 
-constexpr u64 kPieceBytes = 2 * kMiB;
+// A piece is read, looked through and written while it lies in the processor's cache.
+constexpr u64 kPieceBytes = 256 * kKiB;
+constexpr u64 kLookAheadBytes = 16 * kMiB;
+constexpr u64 kSalvageBytes = 4 * kKiB;
 
 Result<void> read_at(DiskImage& image, u64 offset, std::span<u8> out) {
   const std::span<u8> one[] = {out};
@@ -66,11 +69,17 @@ class Copy {
     const std::lock_guard lock(mutex_);
     Piece p{at_, 0, false, false};
     if (!first_error_ || at_ == source_.size_bytes()) return p;
-    const u64 piece_bytes = std::max(kPieceBytes, o_.compressed ? o_.cluster_bytes : 0);
+    const u64 piece_bytes = std::max(kPieceBytes, o_.cluster_bytes);
     const u64 left = source_.size_bytes() - at_;
     const u64 to_border = std::min(left, piece_bytes - at_ % piece_bytes);
-    auto known = classify(at_, left);
-    if (!known) return known.error();
+    if (at_ >= known_.offset + known_.length_bytes) {
+      auto found = classify(at_, left);
+      if (!found) return found.error();
+      known_ = *found;
+    }
+    Piece rest = known_;
+    rest.length_bytes -= at_ - known_.offset;
+    const Piece* known = &rest;
     p.is_zero = known->is_zero;
     p.is_skipped = known->is_skipped;
     const bool whole_pieces = known->length_bytes >= to_border;
@@ -110,7 +119,13 @@ class Copy {
     if (p.is_zero) return write_zeros(p.offset, p.length_bytes);
     if (buffer.size() < p.length_bytes) buffer.resize(p.length_bytes);
     const auto bytes = std::span(buffer).first(p.length_bytes);
-    EMU_TRY(read_at(source_, p.offset, bytes));
+    if (auto read = read_at(source_, p.offset, bytes); !read) {
+      if (!o_.salvage) return read;
+      for (u64 at = 0; at < bytes.size(); at += kSalvageBytes) {
+        const auto part = bytes.subspan(at, std::min<u64>(kSalvageBytes, bytes.size() - at));
+        if (!read_at(source_, p.offset + at, part)) std::fill(part.begin(), part.end(), u8{0});
+      }
+    }
     return o_.compressed ? write_packed(p.offset, bytes) : write_runs(p.offset, bytes);
   }
 
@@ -159,6 +174,7 @@ class Copy {
   Progress& progress_;
   std::mutex mutex_;  // guards what follows
   u64 at_ = 0;
+  Piece known_;  // what was last found out about the source
   Result<void> first_error_;
 };
 
@@ -174,7 +190,7 @@ Result<Known> what_is_at(DiskImage& image, u64 offset, u64 max_bytes) {
     if (known.length_bytes != 0 && is_zero != known.is_zero) break;
     known.is_zero = is_zero;
     known.length_bytes += extent->extent.length_bytes;
-    if (!is_zero && known.length_bytes >= kPieceBytes) break;  // enough for one transfer
+    if (!is_zero && known.length_bytes >= kLookAheadBytes) break;  // enough for some transfers
   }
   return known;
 }

@@ -16,6 +16,7 @@ struct CopyOptions {
   u64 cluster_bytes = 64 * kKiB;  // the target's; what is compressed is one of these
   u64 sparse_bytes = 4 * kKiB;    // so many zeros in a row are not written; 0: write everything
   bool skip_backing = false;      // only what the source itself stores
+  bool salvage = false;           // what cannot be read becomes zeros
   unsigned threads = 2;
 };
 

@@ -19,7 +19,7 @@ struct Command {
   std::string_view does;
 };
 
-constexpr std::array<Command, 13> kCommands{{
+constexpr std::array<Command, 14> kCommands{{
     {"bench", bench, "[-f FMT] [-c COUNT] [-s SIZE] [-d DEPTH] [-w] FILE",
      "times requests to an image"},
     {"bitmap", bitmap,
@@ -31,12 +31,14 @@ constexpr std::array<Command, 13> kCommands{{
     {"compare", compare, "[-f FMT] [-F FMT] [-s] [-q] FILE1 FILE2", "compares two disks"},
     {"convert", convert,
      "[-f FMT] [-O FMT] [-o OPTS] [-B FILE [-F FMT]] [-c] [-p] [-n] [-S SIZE] [-l SNAPSHOT] "
-     "[-m THREADS] FROM... TO",
+     "[-m THREADS] [--bitmaps] [--salvage] FROM... TO",
      "copies a disk into another format"},
     {"create", create, "[-f FMT] [-b FILE [-F FMT]] [-u] [-o OPTS] [-q] FILE [SIZE]",
      "makes an image"},
+    {"dd", dd, "[-f FMT] [-O FMT] [bs=SIZE] [count=N] [skip=N] if=FILE of=FILE",
+     "copies a part of a disk into a new image"},
     {"info", info, "[-f FMT] [--backing-chain] FILE", "tells what an image is"},
-    {"map", map, "[-f FMT] FILE", "lists what is stored where"},
+    {"map", map, "[-f FMT] [-s START] [-l LENGTH] FILE", "lists what is stored where"},
     {"measure", measure, "[-f FMT] [-O FMT] [-o OPTS] --size SIZE | FILE",
      "tells how large a converted image would be"},
     {"rebase", rebase, "[-f FMT] [-u] -b FILE [-F FMT] [-p] FILE", "changes the backing file"},

@@ -5,6 +5,7 @@
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "block/open_disk.h"
@@ -114,7 +115,9 @@ void print(const ImageInfo& info) {
   fmt::print("Format specific information:\n");
   for (const auto& [name, value] : info.details) {
     if (name == "refcount-bits" && !info.bitmaps.empty()) print(info.bitmaps);
-    fmt::print("    {}: {}\n", name, text_of(value));
+    std::string words = name;
+    std::replace(words.begin(), words.end(), '-', ' ');
+    fmt::print("    {}: {}\n", words, text_of(value));
   }
 }
 

@@ -2,6 +2,7 @@
 // emu img map.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "block/open_disk.h"
@@ -14,6 +15,8 @@ namespace {
 
 constexpr Option kOptions[] = {
     {'f', "", true, "format"},
+    {'s', "start-offset", true, "start"},
+    {'l', "max-length", true, "length"},
     {'U', "force-share", false, "share"},
     {0, "output", true, "output"},
     {0, "json", false, "json"},
@@ -84,8 +87,13 @@ Result<int> map(Words words) {
   };
   Stretch stretch;
   const u64 size = (*image)->size_bytes();
-  for (u64 at = 0; at < size;) {
-    auto next = map_chain(**image, at, size - at);
+  auto start = a->size("start", 0);
+  if (!start) return start.error();
+  auto length = a->size("length", size);
+  if (!length) return length.error();
+  const u64 end = *start > size ? size : *start + std::min(*length, size - *start);
+  for (u64 at = *start; at < end;) {
+    auto next = map_chain(**image, at, end - at);
     if (!next) return next.error();
     if (stretch.at.extent.length_bytes != 0 && continues(stretch, *next)) {
       stretch.at.extent.length_bytes += next->extent.length_bytes;

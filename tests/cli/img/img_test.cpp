@@ -277,5 +277,38 @@ TEST_F(Img, MapNamesTheLayerThatStoresEachStretch) {
   expect_same_json("map", "base.qcow2");
 }
 
+TEST_F(Img, BitmapsAreMadeShownAndCopied) {
+  qemu_ok("create -q -f qcow2 disk.qcow2 4M");
+  ok("bitmap --add disk.qcow2 a");
+  ok("bitmap --add --disable -g 64k disk.qcow2 b");
+  shell("cd " + dir_ + " && qemu-io -c 'write 1M 100k' disk.qcow2");
+  ok("bitmap --merge a --enable disk.qcow2 b");
+  expect_same_json("info", "disk.qcow2");
+  ok("convert -O qcow2 --bitmaps disk.qcow2 copy.qcow2");
+  qemu_ok("check -q copy.qcow2");
+  qemu_ok("convert -O qcow2 --bitmaps disk.qcow2 theirs.qcow2");
+  EXPECT_EQ(Json::parse(emu("info --json copy.qcow2").text)["format-specific"],
+            Json::parse(emu("info --json theirs.qcow2").text)["format-specific"]);
+  ok("bitmap --clear disk.qcow2 b");
+  ok("bitmap --remove disk.qcow2 a");
+  EXPECT_EQ(emu("bitmap --remove disk.qcow2 a").status, 1);
+  EXPECT_EQ(emu("bitmap disk.qcow2 a").status, 1);
+  qemu_ok("bitmap --remove disk.qcow2 b");
+  qemu_ok("check -q disk.qcow2");
+}
+
+TEST_F(Img, PartsOfADiskAreListedAndCopied) {
+  qemu_ok("convert -O qcow2 src.raw disk.qcow2");
+  expect_same_json("map -s 1M -l 3M", "disk.qcow2");
+  expect_same_json("map --start-offset=5M --max-length=3M", "disk.qcow2");
+  for (const char* part : {"bs=64k count=7", "bs=1000 skip=17", "bs=1M count=9", "skip=99999"}) {
+    ok(std::string("dd ") + part + " if=" + file("disk.qcow2") + " of=" + file("ours.raw"));
+    qemu_ok(std::string("dd ") + part + " if=disk.qcow2 of=theirs.raw");
+    EXPECT_EQ(shell("cd " + dir_ + " && cmp ours.raw theirs.raw").text, "") << part;
+  }
+  EXPECT_EQ(emu("dd of=" + file("ours.raw")).status, 1);
+  EXPECT_EQ(emu("compare src.raw nothing.raw").status, 2);
+}
+
 }  // namespace
 }  // namespace emu::cli::img
