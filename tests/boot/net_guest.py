@@ -3,7 +3,7 @@
 # A real guest on a network, in a network namespace of its own: each card through the user network.
 # The guest fetches a script from a server on the namespace's loopback and does what it says.
 # Usage: net_guest.py CASE GUESTS_FOLDER EMULATOR...   (the environment's EMU replaces EMULATOR...)
-#        net_guest.py --list
+#        net_guest.py --list          the cases that are tests; --list-all: the others too
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import hashlib
 import http.server
@@ -35,7 +35,9 @@ done
 echo "guest: sum $(wget -q -O - $base/download | sha256sum | cut -c1-64)"
 head -c 3000000 /dev/urandom | base64 > /tmp/up
 [ "$(sha256sum < /tmp/up | cut -c1-64)" = "$(wget -q -O - --post-file /tmp/up $base/upload)" ] && echo guest: upload same
-n=0; while [ $n -lt 200 ]; do [ "$(wget -q -O - $base/small)" = small ] || break; n=$((n + 1)); done
+if [ -x /bin/short ]; then n=$(short 10.0.2.2 PORT SHORT); else
+  n=0; while [ $n -lt SHORT ]; do [ "$(wget -q -O - $base/small)" = small ] || break; n=$((n + 1)); done
+fi
 echo "guest: short $n"
 ping -c 2 -W 3 10.0.2.2 >/dev/null && echo guest: ping
 echo "guest: six $(wget -q -O - "http://[fec0::2]:PORT/small")"
@@ -44,19 +46,43 @@ echo served-by-guest > /tmp/index.html
 httpd -p 80 -h /tmp
 echo "guest: listening"
 wget -q -O - $base/wait
+carrier() { n=0; until [ "$(cat /sys/class/net/eth0/carrier)" = $1 ] || [ $n -gt 150 ]; do usleep 100000; n=$((n + 1)); done; }
+echo guest: pull
+carrier 0
+echo "guest: carrier $(cat /sys/class/net/eth0/carrier)"
+ping -c 1 -W 1 10.0.2.2 >/dev/null || echo guest: cut off
+echo guest: plug
+carrier 1
+for i in 1 2 3 4 5; do
+  [ "$(timeout 5 wget -q -O - $base/small)" = small ] && echo guest: small again && break
+done
 """
-USER_STEPS = [r"guest: leased 10\.0\.2\.15/24", rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same",
-              r"guest: short 200\s", r"guest: ping", r"guest: six small", r"guest: name 192\.0\.2\.77",
-              r"guest: listening", r"guest: done"]
+
+
+def user_steps(short, carrier):
+    return [r"guest: leased 10\.0\.2\.15/24", rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same",
+            rf"guest: short {short}\s", r"guest: ping", r"guest: six small", r"guest: name 192\.0\.2\.77",
+            r"guest: listening", r"guest: pull", rf"guest: carrier {carrier}", r"guest: cut off", r"guest: plug", r"guest: small again",
+            r"guest: done"]
+
 
 # In restrict mode only the guest's own network answers.
 RESTRICT_SCRIPT = """never fetched"""
 RESTRICT_STEPS = [r"guest: leased 10\.0\.2\.15/24", r"guest: no script", r"guest: done"]
 
 
-def user(kernel, modules, card, extra=""):
+def user(kernel, modules, card, extra="", short=2000, test=True):
+    script = USER_SCRIPT.replace("SHORT", str(short))
+    if card.startswith("ne2k"):  # the chip knows no carrier
+        script = script.replace("carrier 0\n", "sleep 1\n").replace("carrier 1\n", "sleep 1\n")
     return {"kernel": kernel, "modules": modules, "net": f"user,model={card},hostfwd=127.0.0.1:FORWARD:80{extra}",
-            "script": USER_SCRIPT, "steps": USER_STEPS, "forward": True}
+            "script": script, "steps": user_steps(short, 1 if card.startswith("ne2k") else 0), "forward": True, "test": test,
+            "append": "ne.io=0x300 ne.irq=5" if card == "ne2k_isa" else ""}
+
+
+def pae(modules, card, test=False):
+    """The i386 kernel has no program for short connections, which are the shell's."""
+    return user("pae", modules, card, short=100, test=test)
 
 
 TAP_SCRIPT = """
@@ -118,21 +144,26 @@ wait
 LOAD_STEPS = [r"guest: leased", *[rf"(?s)(?=.*guest: ended {what})" for what in ("down", "up", "short", "six", "ping")],
               r"guest: done"]
 
-# On a TAP device: packets of 8000 bytes in one piece, and the group of all hosts.
+# On a TAP device: packets of 8000 bytes in one piece, the group of all hosts, and a VLAN.
 WIRE_SCRIPT = """
 ip link set eth0 mtu 9000; sleep 3
 before=$(awk '/eth0:/ {print $11}' /proc/net/dev)
 ping -c 2 -s 8000 -W 3 192.168.7.1 >/dev/null && [ $(($(awk '/eth0:/ {print $11}' /proc/net/dev) - before)) -lt 12 ] && echo guest: jumbo
 ip route add 224.0.0.0/4 dev eth0
 ping -c 1 -W 3 224.0.0.1 >/dev/null && echo guest: multicast
+modprobe 8021q
+ip link add link eth0 name eth0.5 type vlan id 5 && ip addr add 192.168.8.2/24 dev eth0.5 && ip link set eth0.5 up
+ping -c 2 -s 3000 -W 5 192.168.8.1 >/dev/null && echo guest: vlan
 """
-WIRE_STEPS = [r"guest: jumbo", r"guest: multicast", r"guest: done"]
+WIRE_STEPS = [r"guest: jumbo", r"guest: multicast", r"guest: vlan", r"guest: done"]
 
 
 def wire(kernel, modules, card):
     case = tap(kernel, modules, card)
     return {**case, "script": WIRE_SCRIPT, "steps": WIRE_STEPS,
             "prepare": (*case["prepare"], "ip link set tap0 mtu 9000",
+                        "ip link add link tap0 name tap0.5 type vlan id 5", "ip link set tap0.5 up",
+                        "ip addr add 192.168.8.1/24 dev tap0.5",
                         "sysctl -q -w net.ipv4.icmp_echo_ignore_broadcasts=0")}
 
 
@@ -155,6 +186,13 @@ CASES = {
     "user_rtl8139": user("amd64", "8139too", "rtl8139"),
     "user_pcnet": user("amd64", "pcnet32", "pcnet"),
     "user_ne2k_pci": user("amd64", "ne2k-pci", "ne2k_pci"),
+    "pae_e1000e": pae("e1000e", "e1000e", test=True),
+    "pae_ne2k_isa": pae("ne", "ne2k_isa", test=True),
+    "pae_virtio": pae("virtio_net,virtio_pci", "virtio-net"),
+    "pae_e1000": pae("e1000", "e1000"),
+    "pae_rtl8139": pae("8139too", "rtl8139"),
+    "pae_pcnet": pae("pcnet32", "pcnet"),
+    "pae_ne2k_pci": pae("ne2k-pci", "ne2k_pci"),
     "user_restricted": {"kernel": "amd64", "modules": "e1000", "net": "user,model=e1000,restrict=on",
                         "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "forward": False},
 }
@@ -256,6 +294,20 @@ def check_forward(port):
     assert b"served-by-guest" in answer, f"the forwarded port answers {answer!r}"
 
 
+def initrd(case):
+    return "net-pae.initrd" if case["kernel"] == "pae" else "net.initrd"
+
+
+def tell(folder, command):
+    """Gives the machine's monitor a command."""
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(f"{folder}/monitor")
+        monitor.sendall(command.encode() + b"\n")
+        monitor.shutdown(socket.SHUT_WR)
+        while monitor.recv(4096):
+            pass
+
+
 def run(case, guests, emulator, folder):
     server = Server(("::", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -263,7 +315,7 @@ def run(case, guests, emulator, folder):
     Handler.script = case["script"].replace("PORT", str(port))
     capture = f"--capture {folder}/packets.pcapng" if case.get("capture", True) else ""
     command = emulator + shlex.split(
-        f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/net.initrd "
+        f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/{initrd(case)} --monitor unix:{folder}/monitor "
         f"-nic {case['net'].replace('FORWARD', str(forward)).replace('FOLDER', folder)} {capture} -append "
         f"'console=ttyS0 panic=-1 quiet modules={case['modules']} "
         f"script=http://{case.get('host', '10.0.2.2')}:{port}/script {case.get('append', '')}'")
@@ -286,6 +338,8 @@ def run(case, guests, emulator, folder):
             descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
             if descriptors > 100:  # the connections are over
                 trouble = f"{descriptors} descriptors after the short connections"
+        if line.strip() in ("guest: pull", "guest: plug"):
+            tell(folder, f"set_link nic0 {'off' if 'pull' in line else 'on'}")
     timer.cancel()
     if process.wait() != 0:
         trouble = trouble or f"exit status {process.returncode}"
@@ -306,13 +360,13 @@ def run(case, guests, emulator, folder):
 
 
 def main():
-    if sys.argv[1] == "--list":
-        print("\n".join(CASES))
+    if sys.argv[1] in ("--list", "--list-all"):
+        print("\n".join(name for name in CASES if CASES[name].get("test", True) or sys.argv[1] == "--list-all"))
         return 0
     name, guests = sys.argv[1], sys.argv[2]
     case = CASES[name]
     emulator = shlex.split(os.environ.get("EMU", "")) or sys.argv[3:]
-    for file in (f"{guests}/{case['kernel']}.vmlinuz", f"{guests}/net.initrd"):
+    for file in (f"{guests}/{case['kernel']}.vmlinuz", f"{guests}/{initrd(case)}"):
         if not os.path.isfile(file):
             print(f"{name}: skipped, {file} is missing")
             return MISSING

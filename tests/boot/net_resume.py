@@ -11,7 +11,6 @@
 import os
 import pathlib
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
@@ -84,14 +83,6 @@ class Guest:
         assert status == 0, f"exit status {status}:\n{self.said[-2500:]}"
 
 
-def ask(monitor, command):
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(monitor)
-        connection.sendall(command.encode() + b"\n")
-        while connection.recv(4096):
-            pass
-
-
 def run(case, card, guests, emulator, folder):
     server = net_guest.Server(("::", 0), net_guest.Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -113,7 +104,7 @@ def run(case, card, guests, emulator, folder):
     words = command(case["nics"], "script", DRIVERS[card]) + ["--monitor", f"unix:{folder}/monitor"]
     first = Guest(words)
     first.wait_for("guest: half")
-    ask(f"{folder}/monitor", f"suspend {folder}/state")
+    net_guest.tell(folder, f"suspend {folder}/state")
     first.end()
     assert "guest: sum" not in first.said, "the download was over before the machine was saved"
     second = Guest(words + ["--load", f"{folder}/state"])

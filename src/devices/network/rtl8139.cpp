@@ -12,10 +12,12 @@ namespace {
 constexpr u32 kIdr0 = 0x00, kMar0 = 0x08, kTsd0 = 0x10, kTsad0 = 0x20, kRbstart = 0x30, kCr = 0x37,
               kCapr = 0x38, kCbr = 0x3a, kImr = 0x3c, kIsr = 0x3e, kTcr = 0x40, kRcr = 0x44,
               kTctr = 0x48, kMpc = 0x4c, k9346 = 0x50, kConfig1 = 0x52, kMsr = 0x58, kTsad = 0x60,
-              kBmcr = 0x62, kBmsr = 0x64, kAnar = 0x66, kAnlpar = 0x68, kAner = 0x6a;
+              kBmcr = 0x62, kBmsr = 0x64, kAnar = 0x66, kAnlpar = 0x68, kAner = 0x6a, kCscr = 0x74;
 constexpr u8 kCrEmpty = 0x01, kCrTransmit = 0x04, kCrReceive = 0x08, kCrReset = 0x10;
 constexpr u32 kTsdOwn = 1 << 13, kTsdOk = 1 << 15, kTsdSize = 0x1fff;
 constexpr u16 kReceived = 0x01, kSent = 0x04, kLinkChanged = 0x20;
+// CSCR: the link is good, and it changed; Linux's 8139too knows what the data sheet reserves.
+constexpr u16 kCscrFixed = 0x03c0, kCscrConnected = 0x0408, kCscrChanged = 0x0800;
 constexpr u32 kAcceptAll = 1, kAcceptPhysical = 2, kAcceptMulticast = 4, kAcceptBroadcast = 8,
               kWrap = 1 << 7;
 constexpr u16 kRxOk = 0x0001, kRxBroadcast = 0x2000, kRxPhysical = 0x4000, kRxMulticast = 0x8000;
@@ -100,6 +102,10 @@ u8 Rtl8139::read_byte(u32 offset) const {
       return half(0x45e1 & up);
     case kAner:
       return half(0x0001 & up);
+    case kCscr: {
+      const u16 changed = (reg<u16>(kIsr) & kLinkChanged) != 0 ? kCscrChanged : 0;
+      return half(static_cast<u16>(kCscrFixed | (up & kCscrConnected) | changed));
+    }
     case kTsad: {
       u16 summary = 0;
       for (u32 slot = 0; slot < 4; ++slot) {

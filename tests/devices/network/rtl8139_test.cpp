@@ -137,6 +137,16 @@ TEST(Rtl8139, AddressFilter) {
   EXPECT_TRUE(taken({0x01, 0x00, 0x5e, 0, 0, 1}));
 }
 
+TEST(Rtl8139, LinkChangeInterrupts) {
+  CardRig rig;
+  EXPECT_EQ(rig.get(0x74, 2) & 0x0c00, 0x0400u) << "CSCR: connected";
+  rig.card.set_link(false);
+  EXPECT_EQ(rig.get(0x3e, 2), 0x20u) << "ISR";
+  EXPECT_EQ(rig.get(0x74, 2) & 0x0c00, 0x0800u) << "not any more, and it changed";
+  rig.set(0x3e, 2, 0x20);
+  EXPECT_EQ(rig.get(0x74, 2) & 0x0c00, 0u);
+}
+
 struct TransferRig final : DeviceRig {
   CardRig rig;
   Device& device() override { return rig.card; }
