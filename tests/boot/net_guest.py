@@ -320,5 +320,6 @@ def main():
     return 1 if trouble else 0
 
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-sys.exit(main())
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(main())
