@@ -81,10 +81,11 @@ SERVICES_SCRIPT = """
 tftp -g -r served.txt -l /tmp/got 10.0.2.2 && echo "guest: tftp $(cat /tmp/got)"
 tftp -g -r ../../../etc/passwd -l /tmp/bad 10.0.2.2 2>/dev/null && [ -s /tmp/bad ] || echo guest: tftp refuses
 echo "guest: forward $(printf 'over there' | timeout 5 nc 10.0.2.100 7)"
+ip link set eth0 mtu 1500; ping -c 2 -s 8000 -W 3 10.0.2.2 >/dev/null && echo guest: fragments
 n=0; while [ $n -lt 2000 ]; do [ "$(wget -q -O - http://10.0.2.2:PORT/small)" = small ] || break; n=$((n + 1)); done
 echo "guest: short $n"
 """
-SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there",
+SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there", r"guest: fragments",
                   r"guest: short 2000\s", r"guest: done"]
 
 # Everything at once for a while; EMU_LOAD_SECONDS=3600 is an hour of it, EMU_LOAD_PAUSE=0.5 leaves
