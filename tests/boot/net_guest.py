@@ -145,11 +145,14 @@ CASES = {
                   "script": LOAD_SCRIPT, "steps": LOAD_STEPS, "seconds": LOAD_SECONDS, "capture": LOAD_SECONDS <= 60},
     "tap_wire_virtio": wire("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "tap_wire_e1000": wire("amd64", "e1000", "e1000"),
+    "tap_wire_e1000e": wire("amd64", "e1000e", "e1000e"),
     "tap_virtio": tap("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "tap_e1000": tap("amd64", "e1000", "e1000"),
+    "tap_e1000e": tap("amd64", "e1000e", "e1000e"),
     "user_virtio": user("cloud", "virtio_net,virtio_pci", "virtio-net"),
     "user_virtio_packed": user("amd64", "virtio_net,virtio_pci", "virtio-net", ",packed=on,queues=2,mtu=9000"),
     "user_e1000": user("amd64", "e1000", "e1000"),
+    "user_e1000e": user("amd64", "e1000e", "e1000e"),
     "user_rtl8139": user("amd64", "8139too", "rtl8139"),
     "user_pcnet": user("amd64", "pcnet32", "pcnet"),
     "user_ne2k_pci": user("amd64", "ne2k-pci", "ne2k_pci"),
@@ -160,7 +163,14 @@ CASES = {
 
 class Handler(http.server.BaseHTTPRequestHandler):
     script = ""
+    pages = {}  # more of them, by path
     forward = threading.Event()
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:  # the guest went away
+            pass
 
     def answer(self, body):
         self.send_response(200)
@@ -172,7 +182,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/wait":  # until the host has looked at the guest's server
             Handler.forward.wait(SECONDS)
         self.answer({"/download": DOWNLOAD, "/small": b"small", "/wait": b"",
-                     "/script": Handler.script.encode()}.get(self.path, b"?"))
+                     "/script": Handler.script.encode(), **Handler.pages}.get(self.path, b"?"))
 
     def do_POST(self):
         data = self.rfile.read(int(self.headers["Content-Length"]))
