@@ -12,6 +12,7 @@ import pathlib
 import random
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -51,6 +52,9 @@ USER_STEPS = [r"guest: leased 10\.0\.2\.15/24", rf"guest: sum {DOWNLOAD_SUM}", r
 
 # In restrict mode only the guest's own network answers. The script comes through a guest forward.
 RESTRICT_SCRIPT = """
+for i in 1 2 3 4 5 6 7 8; do
+  ip -6 route | grep -q '^default' && break; sleep 1
+done
 (timeout 4 wget -q -O - http://10.0.2.2:PORT/small && echo guest: bad alias of the host) &
 (timeout 4 wget -q -O - http://192.0.2.1:PORT/small && echo guest: bad address of the host) &
 (timeout 4 wget -q -O - "http://[fec0::2]:PORT/small" && echo guest: bad six) &
@@ -96,6 +100,16 @@ echo "guest: short $n"
 """
 SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there", r"guest: ping farther", r"guest: fragments",
                   r"guest: short 2000\s", r"guest: done"]
+
+# Behind passt, where the guest has the host's address.
+PASST_SCRIPT = """
+base=http://192.168.9.1:PORT
+echo "guest: sum $(wget -q -O - $base/download | sha256sum | cut -c1-64)"
+head -c 3000000 /dev/urandom | base64 > /tmp/up
+[ "$(sha256sum < /tmp/up | cut -c1-64)" = "$(wget -q -O - --post-file /tmp/up $base/upload)" ] && echo guest: upload same
+"""
+PASST_STEPS = [r"guest: leased 192\.168\.9\.5/24", rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same",
+               r"guest: done"]
 
 # Everything at once for a while; EMU_LOAD_SECONDS=3600 is an hour of it, EMU_LOAD_PAUSE=0.5 leaves
 # the host some time between two rounds of each kind.
@@ -150,6 +164,11 @@ CASES = {
     "user_services": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False,
                       "net": "user,tftp=FOLDER,guestfwd=10.0.2.100:7-cmd:cat", "script": SERVICES_SCRIPT,
                       "steps": SERVICES_STEPS},
+    # passt wants a host with an address and a default route; its gateway is this host.
+    "passt": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "passt,tcp-ports=none",
+              "script": PASST_SCRIPT, "steps": PASST_STEPS, "host": "192.168.9.1", "needs": "passt",
+              "prepare": ("ip tuntap add dev uplink mode tap", "ip addr add 192.168.9.5/24 dev uplink",
+                          "ip link set uplink up", "ip route add default via 192.168.9.1")},
     "user_load": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "user",
                   "script": LOAD_SCRIPT, "steps": LOAD_STEPS, "seconds": LOAD_SECONDS, "capture": LOAD_SECONDS <= 60},
     "tap_wire_virtio": wire("cloud", "virtio_net,virtio_pci", "virtio-net"),
@@ -339,6 +358,9 @@ def main():
         if not os.path.isfile(file):
             print(f"{name}: skipped, {file} is missing")
             return MISSING
+    if "needs" in case and shutil.which(case["needs"]) is None:
+        print(f"{name}: skipped, {case['needs']} is not installed")
+        return MISSING
     enter_namespace()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
