@@ -281,6 +281,12 @@ void SlirpNet::transmit(std::span<u8> frame, const Offload& offload) {
     }
     return;
   }
+  if (IpReassembly::is_fragment(frame)) {
+    if (auto whole = fragments_.take(frame)) {
+      slirp_input(slirp_, whole->data(), static_cast<int>(whole->size()));
+    }
+    return;
+  }
   flows_.from_guest(frame, kLargeSegment);
   slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
   forget_finished();

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "net/host_net.h"
+#include "net/ip_reassembly.h"
 #include "net/nat_flows.h"
 #include "net/net_options.h"
 #include "net/offload.h"
@@ -68,6 +69,7 @@ class SlirpNet final : public HostNet {
   Slirp* slirp_ = nullptr;
   std::vector<RouterTimer*> timers_;  // owned by the library
   NatFlows flows_;
+  IpReassembly fragments_;
   std::unordered_set<int> sockets_;  // the library's
   std::size_t most_sockets_ = 0;
   bool refused_before_ = false;

@@ -12,6 +12,7 @@ import pathlib
 import random
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -66,9 +67,20 @@ def user_steps(short, carrier):
             r"guest: done"]
 
 
-# In restrict mode only the guest's own network answers.
-RESTRICT_SCRIPT = """never fetched"""
-RESTRICT_STEPS = [r"guest: leased 10\.0\.2\.15/24", r"guest: no script", r"guest: done"]
+# In restrict mode only the guest's own network answers. The script comes through a guest forward.
+RESTRICT_SCRIPT = """
+for i in 1 2 3 4 5 6 7 8; do
+  ip -6 route | grep -q '^default' && break; sleep 1
+done
+(timeout 4 wget -q -O - http://10.0.2.2:PORT/small && echo guest: bad alias of the host) &
+(timeout 4 wget -q -O - http://192.0.2.1:PORT/small && echo guest: bad address of the host) &
+(timeout 4 wget -q -O - "http://[fec0::2]:PORT/small" && echo guest: bad six) &
+(timeout 4 nslookup -type=a host.test 10.0.2.3 | grep -F 192.0.2.77 && echo guest: bad name) &
+(ping -c 2 -W 2 192.0.2.1 >/dev/null && echo guest: bad ping) &
+(tftp -g -r served.txt -l /tmp/got 10.0.2.2 2>/dev/null && echo guest: bad tftp) &
+sleep 6; echo guest: walled
+"""
+RESTRICT_STEPS = [r"guest: leased 10\.0\.2\.15/24", r"guest: walled", r"guest: done"]
 
 
 def user(kernel, modules, card, extra="", short=2000, test=True):
@@ -107,11 +119,23 @@ SERVICES_SCRIPT = """
 tftp -g -r served.txt -l /tmp/got 10.0.2.2 && echo "guest: tftp $(cat /tmp/got)"
 tftp -g -r ../../../etc/passwd -l /tmp/bad 10.0.2.2 2>/dev/null && [ -s /tmp/bad ] || echo guest: tftp refuses
 echo "guest: forward $(printf 'over there' | timeout 5 nc 10.0.2.100 7)"
+ping -c 2 -W 3 192.0.2.1 >/dev/null && echo guest: ping farther
+ping -c 2 -s 8000 -W 3 10.0.2.2 >/dev/null && echo guest: fragments
 n=0; while [ $n -lt 2000 ]; do [ "$(wget -q -O - http://10.0.2.2:PORT/small)" = small ] || break; n=$((n + 1)); done
 echo "guest: short $n"
 """
-SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there",
+SERVICES_STEPS = [r"guest: leased", r"guest: tftp over TFTP", r"guest: tftp refuses", r"guest: forward over there", r"guest: ping farther", r"guest: fragments",
                   r"guest: short 2000\s", r"guest: done"]
+
+# Behind passt, where the guest has the host's address.
+PASST_SCRIPT = """
+base=http://192.168.9.1:PORT
+echo "guest: sum $(wget -q -O - $base/download | sha256sum | cut -c1-64)"
+head -c 3000000 /dev/urandom | base64 > /tmp/up
+[ "$(sha256sum < /tmp/up | cut -c1-64)" = "$(wget -q -O - --post-file /tmp/up $base/upload)" ] && echo guest: upload same
+"""
+PASST_STEPS = [r"guest: leased 192\.168\.9\.5/24", rf"guest: sum {DOWNLOAD_SUM}", r"guest: upload same",
+               r"guest: done"]
 
 # Everything at once for a while; EMU_LOAD_SECONDS=3600 is an hour of it, EMU_LOAD_PAUSE=0.5 leaves
 # the host some time between two rounds of each kind.
@@ -130,7 +154,7 @@ load() {{
       up) answer=$(wget -O - --post-file /tmp/up $base/upload 2>/tmp/said); [ "$answer" = $sum ] || echo "guest: bad $1 '$answer' wanted $sum: $(tail -n 2 /tmp/said)" ;;
       short) [ "$(wget -q -O - $base/small)" = small ] || echo guest: bad $1 ;;
       six) [ "$(wget -q -O - "http://[fec0::2]:PORT/small")" = small ] || echo guest: bad $1 ;;
-      ping) ping -c 1 -W 5 10.0.2.2 >/dev/null || echo guest: bad $1 ;;
+      ping) ping -c 1 -W 5 10.0.2.2 >/dev/null || {{ echo "guest: late $1"; ping -c 3 -W 5 10.0.2.2 >/dev/null || echo guest: bad $1; }} ;;
     esac
   done
   echo "guest: ended $1 after $rounds rounds"
@@ -171,6 +195,11 @@ CASES = {
     "user_services": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False,
                       "net": "user,tftp=FOLDER,guestfwd=10.0.2.100:7-cmd:cat", "script": SERVICES_SCRIPT,
                       "steps": SERVICES_STEPS},
+    # passt wants a host with an address and a default route; its gateway is this host.
+    "passt": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "passt,tcp-ports=none",
+              "script": PASST_SCRIPT, "steps": PASST_STEPS, "host": "192.168.9.1", "needs": "passt",
+              "prepare": ("ip tuntap add dev uplink mode tap", "ip addr add 192.168.9.5/24 dev uplink",
+                          "ip link set uplink up", "ip route add default via 192.168.9.1")},
     "user_load": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "user",
                   "script": LOAD_SCRIPT, "steps": LOAD_STEPS, "seconds": LOAD_SECONDS, "capture": LOAD_SECONDS <= 60},
     "tap_wire_virtio": wire("cloud", "virtio_net,virtio_pci", "virtio-net"),
@@ -193,8 +222,9 @@ CASES = {
     "pae_rtl8139": pae("8139too", "rtl8139"),
     "pae_pcnet": pae("pcnet32", "pcnet"),
     "pae_ne2k_pci": pae("ne2k-pci", "ne2k_pci"),
-    "user_restricted": {"kernel": "amd64", "modules": "e1000", "net": "user,model=e1000,restrict=on",
-                        "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "forward": False},
+    "user_restricted": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False,
+                        "net": "'user,restrict=on,guestfwd=10.0.2.100:80-cmd:cat FOLDER/script'",
+                        "script": RESTRICT_SCRIPT, "steps": RESTRICT_STEPS, "url": "http://10.0.2.100/script"},
 }
 
 
@@ -273,12 +303,21 @@ def enter_namespace():
 
 
 def prepare_namespace(folder):
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for command in ("ip link set lo up", "ip addr add 192.0.2.1/32 dev lo"):
+        subprocess.run(command.split(), check=True)
+    pathlib.Path("/proc/sys/net/ipv4/ping_group_range").write_text(f"0 {os.getegid()}")
     names = pathlib.Path(folder) / "resolv.conf"
     names.write_text("nameserver 127.0.0.1\n")
     target = os.path.realpath("/etc/resolv.conf")
     subprocess.run(["mount", "--bind", str(names), target], check=True)
     serve_names()
+
+
+def check_listeners(pid):
+    """Nothing of the emulator listens to other machines."""
+    listed = subprocess.run(["ss", "-lntHp"], capture_output=True, text=True).stdout
+    ours = [line.split()[3] for line in listed.splitlines() if f"pid={pid}," in line]
+    assert ours and all(local.startswith("127.0.0.1:") for local in ours), f"listens at {ours}"
 
 
 def check_forward(port):
@@ -313,12 +352,14 @@ def run(case, guests, emulator, folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port, forward = server.server_address[1], free_port()
     Handler.script = case["script"].replace("PORT", str(port))
+    base = f"http://{case.get('host', '10.0.2.2')}:{port}"
+    pathlib.Path(folder, "script").write_text("HTTP/1.0 200 OK\r\n\r\n" + Handler.script)
     capture = f"--capture {folder}/packets.pcapng" if case.get("capture", True) else ""
     command = emulator + shlex.split(
         f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/{initrd(case)} --monitor unix:{folder}/monitor "
         f"-nic {case['net'].replace('FORWARD', str(forward)).replace('FOLDER', folder)} {capture} -append "
         f"'console=ttyS0 panic=-1 quiet modules={case['modules']} "
-        f"script=http://{case.get('host', '10.0.2.2')}:{port}/script {case.get('append', '')}'")
+        f"script={case.get('url', base + '/script')} {case.get('append', '')}'")
     print(shlex.join(command), flush=True)
     pathlib.Path(folder, "served.txt").write_text("over TFTP")
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -330,6 +371,7 @@ def run(case, guests, emulator, folder):
         said += line
         if case["forward"] and "guest: listening" in line:
             try:
+                check_listeners(process.pid)
                 check_forward(forward)
             except (AssertionError, OSError) as error:
                 trouble = str(error)
@@ -355,7 +397,7 @@ def run(case, guests, emulator, folder):
     packets = pathlib.Path(folder, "packets.pcapng").read_bytes() if capture else None
     if capture and (packets[:4] != b"\x0a\x0d\x0d\x0a" or b"served-by" not in packets and case["forward"]):
         trouble = trouble or "the captured packets do not hold what went through"
-    print(said[-4000:] if trouble else "".join(re.findall(r".*guest: ended.*\n", said)), end="")
+    print(said[-4000:] if trouble else "".join(re.findall(r".*guest: (?:ended|late).*\n", said)), end="")
     return trouble
 
 
@@ -370,6 +412,9 @@ def main():
         if not os.path.isfile(file):
             print(f"{name}: skipped, {file} is missing")
             return MISSING
+    if "needs" in case and shutil.which(case["needs"]) is None:
+        print(f"{name}: skipped, {case['needs']} is not installed")
+        return MISSING
     enter_namespace()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

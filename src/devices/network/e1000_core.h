@@ -137,7 +137,8 @@ class E1000Core : public PciDevice, public NetCard, private NetReceiver {
   static void take_context(TxQueue& queue, u64 address, u32 command, u32 extra);
   void take_data(TxQueue& queue, u64 address, u32 command, u32 extra);
   void finish_frame(TxQueue& queue, u32 command, u32 extra);
-  void send_frame(TxQueue& queue);
+  [[nodiscard]] Offload finish_checksums(TxQueue& queue);
+  void send_frame(std::span<const u8> frame, const Offload& offload);
   static void transfer_queue(StateIo& io, TxQueue& queue);
   // receiving
   bool receive(std::span<const u8> frame, const Offload& offload) override;

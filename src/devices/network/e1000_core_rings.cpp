@@ -104,19 +104,24 @@ void E1000Core::finish_frame(TxQueue& queue, u32 command, u32 extra) {
     const std::size_t start = (extra >> 8) & 0xff, offset = (command >> 16) & 0xff;
     insert_checksum(frame, start, offset, frame.size());
   }
+  Offload offload = finish_checksums(queue);
+  // Last: the offsets in descriptors are those of the frame without its tag.
   if ((command & kTxVlan) != 0 && (reg(kCtrl) & kCtrlVme) != 0 && frame.size() >= kVlanAt) {
     const u16 type = reg(kVet) == 0 ? u16{0x8100} : static_cast<u16>(reg(kVet));
     std::array<u8, 4> tag{};
     store_be(&tag[0], type);
     store_be(&tag[2], static_cast<u16>(extra >> 16));
     frame.insert(frame.begin() + kVlanAt, tag.begin(), tag.end());
+    if (offload.header_bytes != 0)
+      offload.header_bytes = static_cast<u16>(offload.header_bytes + 4);
   }
-  if (link_ && is_frame_length(frame.size())) send_frame(queue);
+  if (link_ && is_frame_length(frame.size())) send_frame(frame, offload);
   frame.clear();
   queue.started = queue.segmented = false;
 }
 
-void E1000Core::send_frame(TxQueue& queue) {
+// What the context asks for; returns what is left to the network.
+Offload E1000Core::finish_checksums(TxQueue& queue) {
   std::vector<u8>& frame = queue.frame;
   Offload offload;
   if (queue.segmented && queue.segment_context.mss != 0) {
@@ -139,6 +144,10 @@ void E1000Core::send_frame(TxQueue& queue) {
       insert_checksum(frame, c.tcp_start, c.tcp_offset, end_of(c.tcp_end));
     }
   }
+  return offload;
+}
+
+void E1000Core::send_frame(std::span<const u8> frame, const Offload& offload) {
   ++counters_.sent_frames;
   counters_.sent_bytes += frame.size();
   count(kGptc, kGotcl, frame.size());

@@ -130,6 +130,26 @@ TEST(E1000, ChecksumIsInsertedWhereTheContextSays) {
             fold_checksum(sum_words(std::span(frame).subspan(34))));
 }
 
+TEST(E1000, AVlanTagIsInsertedAfterTheChecksum) {
+  CardRig rig;
+  rig.set_up_transmit();
+  rig.set(kCtrl, rig.get(kCtrl) | kCtrlVme);
+  auto frame = test_frame(64);
+  store_be(&frame[40], u16{0});
+  rig.poke(kBuffers, frame);
+  rig.transmit_descriptor(0, u64{34 | 40u << 8} << 32, kTxExtended | kTxContext);
+  rig.transmit_descriptor(
+      1, kBuffers,
+      64 | kTxExtended | kTxData | kTxEnd | kTxVlan | u64{kPopTcp} << 40 | u64{0x2005} << 48);
+  rig.set(kTdt, 2);
+  ASSERT_EQ(rig.net.sent.size(), 1u);
+  const auto& sent = rig.net.sent[0].bytes;
+  ASSERT_EQ(sent.size(), 68u);
+  EXPECT_EQ(load_be<u32>(&sent[12]), 0x81002005u);
+  EXPECT_EQ(load_be<u16>(&sent[44]), fold_checksum(sum_words(std::span(frame).subspan(34))));
+  EXPECT_TRUE(std::equal(&sent[16], &sent[44], &frame[12])) << "the rest moved by four bytes";
+}
+
 TEST(E1000, TailOutsideTheRingEnds) {
   CardRig rig;
   rig.set_up_transmit();
