@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "cpu/pv_clock_spec.h"
 #include "engine_guest.h"
 #include "kvm/kvm_chips.h"
 #include "machine/machine.h"
@@ -409,7 +410,7 @@ TEST_P(BoardTest, ArmedTimersGoOffUnderTheOtherEngine) {
   g.program([](Assembler& a) {
     a.mov(dword_ptr(kDivide), 0xb);
     a.mov(dword_ptr(kLvtTimer), 0x40);
-    a.mov(dword_ptr(kInitialCount), 200'000'000);  // a fifth of a second
+    a.mov(dword_ptr(kInitialCount), 50'000'000);  // 50 ms
     a.mov(eax, 's');
     a.out(0xe9, al);
     a.sti();
@@ -485,6 +486,36 @@ TEST_P(BoardTest, AnInterruptAboveTheTaskPriorityGoesFirst) {
     BoardGuest::wait(a);
   });
   EXPECT_EQ(g.run(GetParam()), "b");
+}
+
+// KVM's clock: the guest names a place, and finds a scale for its time stamps there. The place and
+// what is in it go on under the other engine.
+TEST_P(BoardTest, TheGuestsClockIsThereUnderTheOtherEngine) {
+  BoardGuest g;
+  constexpr u32 kPlace = 0x140000;
+  g.program([](Assembler& a) {
+    const auto wrong = a.newLabel();
+    a.mov(ecx, kMsrPvSystemTime);
+    a.mov(eax, kPlace | 1);
+    a.xor_(edx, edx);
+    a.wrmsr();
+    BoardGuest::say(a, 's');
+    a.mov(ecx, kMsrPvSystemTime);
+    a.rdmsr();
+    a.cmp(eax, kPlace | 1);
+    a.jne(wrong);
+    a.cmp(dword_ptr(kPlace + 24), 0);  // the multiplier
+    a.je(wrong);
+    a.test(dword_ptr(kPlace), 1);
+    a.jnz(wrong);
+    a.mov(eax, dword_ptr(kPlace + 28));  // shift, flags
+    a.test(eax, 0x100);
+    a.jz(wrong);
+    BoardGuest::say_and_end(a, 'c');
+    a.bind(wrong);
+    BoardGuest::say_and_end(a, 'w');
+  });
+  expect_everywhere(g, "s", "sc");
 }
 
 TEST_P(BoardTest, TheSecondProcessorStartsByInitAndSipi) {
