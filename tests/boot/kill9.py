@@ -21,7 +21,7 @@ import time
 
 SHELL = r"demo:~# |demo:/root# "
 FORMATS = ("qcow2", "raw", "vdi", "vmdk", "vhdx", "vpc")
-CONTROLLERS = ("virtio", "ide", "nvme")  # that the guest's kernel has drivers for
+CONTROLLERS = ("virtio", "ide", "nvme", "scsi")  # that the guest's kernel has drivers for
 SECONDS = 240  # until a guest counts as hung
 # Writes files 1, 2, ... whose contents follow from their number; says so when each is on the disk.
 WORK = ("mkdir -p /k; n={first}; while :; do seq $n 7 $((n * 50)) | "
