@@ -30,11 +30,14 @@ constexpr std::size_t kMaxChainLength = 64;
 
 using FileId = std::pair<u64, u64>;  // device, inode
 
-// "nbd://host/x", "json:{...}": a scheme before the first slash. What an image names stays local:
-// it must not be able to open connections that nobody asked for.
-bool is_remote(const std::string& name) {
+// "nbd://host/x", "json:{...}": a scheme before the first slash. What an image names is a local
+// file: it must not be able to open connections, or folders, that nobody asked for.
+bool is_remote(std::string name) {
+  const bool says_file = name.starts_with("file:");
+  if (says_file) name.erase(0, 5);
+  if (is_nbd_uri(name) || fat::is_fat_name(name)) return true;
   const auto colon = name.find(':');
-  return colon != std::string::npos && colon < name.find('/') && !name.starts_with("file:");
+  return !says_file && colon != std::string::npos && colon < name.find('/');
 }
 
 class ChainOpener {
@@ -131,6 +134,8 @@ class ChainOpener {
   // A parent or a part that a file names.
   Result<std::unique_ptr<DiskImage>> open_parent(const std::string& image, const std::string& name,
                                                  DiskFormat format) {
+    if (is_remote(name))
+      return fail("{} needs the parent {}, and only local files are supported", image, name);
     auto opened = open(resolve_name(image, name), format, false);
     if (opened) return opened;
     return Error{opened.error().code,

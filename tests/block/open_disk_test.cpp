@@ -195,6 +195,14 @@ TEST_F(OpenQcow2, BadBackingFilesAreRefused) {
   EXPECT_HAS(error_of(dir_.file("d1.qcow2")), "its own backing file");
   must_run(in_dir + "qemu-img create -q -u -f qcow2 -b nbd://host/x -F raw d3.qcow2 4M");
   EXPECT_HAS(error_of(dir_.file("d3.qcow2")), "only local files");
+  for (const char* name : {"fat:.", "file:fat:.", "file:nbd://host/x"}) {
+    must_run(in_dir + "qemu-img create -q -u -f qcow2 -b " + name + " -F raw d3.qcow2 4M");
+    EXPECT_HAS(error_of(dir_.file("d3.qcow2")), "only local files");
+  }
+  must_run(in_dir +
+           "qemu-img create -q -f vmdk base.vmdk 4M && qemu-img create -q -f vmdk -b "
+           "base.vmdk -F vmdk top.vmdk && sed -i 's/base.vmdk/fat:./' top.vmdk");
+  EXPECT_HAS(error_of(dir_.file("top.vmdk")), "only local files");
   must_run(in_dir + "qemu-img create -q -u -f qcow2 -b x.qed -F qed d4.qcow2 4M");
   EXPECT_HAS(error_of(dir_.file("d4.qcow2")), "format qed");
 }
