@@ -224,6 +224,7 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
     if (!nic.mac.empty()) given.push_back(*parse_mac(nic.mac));
   }
   std::size_t next = 0;
+  Hubs hubs;
   for (const NicConfig& nic : config.nics) {
     PcNic built;
     built.queues = nic.queues;
@@ -246,7 +247,11 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
       if (!rom) return rom.error();
       built.rom = std::move(*rom);
     }
-    auto backend = open_net(nic.network, machine_lock);
+    NetOptions network = nic.network;
+    if (network.kind == "tap" && nic.queues > 1) {
+      network.values.emplace_back("queues", std::to_string(nic.queues));
+    }
+    auto backend = open_net(network, machine_lock, hubs);
     if (!backend) return backend.error();
     built.backend = std::move(*backend);
     out.push_back(std::move(built));
