@@ -355,8 +355,10 @@ def run(case, guests, emulator, folder):
     base = f"http://{case.get('host', '10.0.2.2')}:{port}"
     pathlib.Path(folder, "script").write_text("HTTP/1.0 200 OK\r\n\r\n" + Handler.script)
     capture = f"--capture {folder}/packets.pcapng" if case.get("capture", True) else ""
+    is_emu = os.path.basename(emulator[0]) == "emu"
     command = emulator + shlex.split(
-        f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/{initrd(case)} --monitor unix:{folder}/monitor "
+        f"-nographic -m 512 -no-reboot -kernel {guests}/{case['kernel']}.vmlinuz -initrd {guests}/{initrd(case)} "
+        f"--monitor unix:{folder}/monitor{'' if is_emu else ',server=on,wait=off'} "
         f"-nic {case['net'].replace('FORWARD', str(forward)).replace('FOLDER', folder)} {capture} -append "
         f"'console=ttyS0 panic=-1 quiet modules={case['modules']} "
         f"script={case.get('url', base + '/script')} {case.get('append', '')}'")
@@ -376,12 +378,12 @@ def run(case, guests, emulator, folder):
             except (AssertionError, OSError) as error:
                 trouble = str(error)
             Handler.forward.set()
-        if "guest: short" in line and os.path.basename(emulator[0]) == "emu":
+        if line.strip() in ("guest: pull", "guest: plug"):
+            tell(folder, f"set_link nic0 {'off' if 'pull' in line else 'on'}")
+        if "guest: short" in line and is_emu:
             descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
             if descriptors > 100:  # the connections are over
                 trouble = f"{descriptors} descriptors after the short connections"
-        if line.strip() in ("guest: pull", "guest: plug"):
-            tell(folder, f"set_link nic0 {'off' if 'pull' in line else 'on'}")
     timer.cancel()
     if process.wait() != 0:
         trouble = trouble or f"exit status {process.returncode}"

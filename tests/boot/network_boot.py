@@ -4,7 +4,9 @@
 # script by TFTP. Meanwhile the monitor shows the card and pulls its cable. Under UEFI, the ROM is the
 # card's driver, and what comes by TFTP is a program.
 # Usage: network_boot.py CARD EMULATOR...        network_boot.py --list
-# CARD is uefi_CARD under UEFI; the list has two of these, the others work alike.
+# CARD is uefi_CARD under UEFI; the list has two of these, the others work alike. Besides:
+#   order        of two cards the one with the lower bootindex= starts the machine
+#   addresses    made MAC addresses: two cards' differ, the same machine's stay
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import os
 import pathlib
@@ -58,25 +60,55 @@ class Monitor:
             self.said += data.decode(errors="replace")
 
 
-def check_monitor(path, card):
+def check_monitor(path, card, nic):
     monitor = Monitor(path)
-    seen = monitor.ask("info network", rf"nic0: {card} 52:54:00:00:00:77 on user, link on; sent (\d+) frames")
+    seen = monitor.ask("info network", rf"{nic}: {card} 52:54:00:00:00:77 on user, link on; sent (\d+) frames")
     assert int(seen.group(1)) > 2, "the card's counters stand still"
-    monitor.ask("set_link nic0 off", r"\(emu\)")
+    monitor.ask(f"set_link {nic} off", r"\(emu\)")
     monitor.ask("info network", r"link off")
     monitor.ask("set_link nic7 off", r"error: set_link: there is no card nic7")
-    monitor.ask("set_link nic0 maybe", r"error: set_link takes a card and on or off")
-    monitor.ask("set_link nic0 on", r"\(emu\)")
+    monitor.ask(f"set_link {nic} maybe", r"error: set_link takes a card and on or off")
+    monitor.ask(f"set_link {nic} on", r"\(emu\)")
     monitor.ask("info network", r"link on")
     monitor.socket.sendall(b"quit\n")
 
 
+def made_addresses(emulator):
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(emulator + ["-nographic", "-m", "64", "--boot", "n", "--monitor", f"unix:{folder}/monitor", "--nic",
+                                               "user", "--nic", "user,model=e1000e"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        timer = threading.Timer(SECONDS, process.kill)
+        timer.start()
+        while not os.path.exists(f"{folder}/monitor") and process.poll() is None:
+            time.sleep(0.02)
+        monitor = Monitor(f"{folder}/monitor")
+        out = [monitor.ask("info network", rf"nic{i}: \S+ ([0-9a-f:]{{17}}) on").group(1) for i in (0, 1)]
+        monitor.socket.sendall(b"quit\n")
+        process.wait()
+        timer.cancel()
+        return out
+
+
+def check_addresses(emulator):
+    first, second = made_addresses(emulator), made_addresses(emulator)
+    trouble = None
+    if first[0] == first[1]:
+        trouble = f"two cards have {first[0]}"
+    if first != second:
+        trouble = f"the same machine has {first}, then {second}"
+    print(f"addresses: {trouble or 'as expected'}")
+    return 1 if trouble else 0
+
+
 def main():
     if sys.argv[1] == "--list":
-        print("\n".join([*CARDS, "uefi_e1000e", "uefi_virtio-net"]))
+        print("\n".join([*CARDS, "uefi_e1000e", "uefi_virtio-net", "order", "addresses"]))
         return 0
     name = sys.argv[1]
-    uefi, card = name.startswith("uefi_"), name.removeprefix("uefi_")
+    if name == "addresses":
+        return check_addresses(sys.argv[2:])
+    uefi, card = name.startswith("uefi_"), "e1000" if name == "order" else name.removeprefix("uefi_")
     rom = f"/usr/lib/ipxe/qemu/efi-{CARDS[card]}.rom"
     for file, package in ((rom, "ipxe-qemu"), (UEFI, "ovmf")):
         if not os.path.isfile(file) and (uefi or file != UEFI):
@@ -86,9 +118,12 @@ def main():
     started, trouble, said = time.monotonic(), None, ""
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "boot").write_bytes(efi_program() if uefi else SCRIPT.encode())
+        nics = ["--nic", f"user,model={card},mac=52:54:00:00:00:77,tftp={folder},bootfile=boot"]
+        if name == "order":
+            nics[1] += ",bootindex=0"
+            nics = ["--nic", f"user,model=rtl8139,mac=52:54:00:00:00:66,tftp={folder},bootfile=boot,bootindex=1", *nics]
         process = subprocess.Popen(
-            sys.argv[2:] + ["-nographic", *firmware, "--boot", "n", "--monitor", f"unix:{folder}/monitor", "--nic",
-                            f"user,model={card},mac=52:54:00:00:00:77,tftp={folder},bootfile=boot"],
+            sys.argv[2:] + ["-nographic", *firmware, "--boot", "n", "--monitor", f"unix:{folder}/monitor", *nics],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()
@@ -96,13 +131,15 @@ def main():
             before, said = said, said + data.decode(errors="replace")
             if SAYS in said and SAYS not in before:
                 try:
-                    check_monitor(f"{folder}/monitor", card)
+                    check_monitor(f"{folder}/monitor", card, "nic1" if name == "order" else "nic0")
                 except (AssertionError, OSError) as error:
                     trouble = str(error)
                     process.kill()
         timer.cancel()
         if process.wait() != 0:
             trouble = trouble or f"exit status {process.returncode}"
+    if "00:00:00:66" in said:
+        trouble = trouble or "the other card started the machine"
     if SAYS not in said:
         trouble = trouble or "the script did not run"
     if trouble:
