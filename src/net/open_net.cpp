@@ -71,7 +71,8 @@ Result<std::unique_ptr<NetBackend>> open_or_check(const NetOptions& options, con
   const std::string& kind = options.kind;
   if (kind == "user") return open_as<UserNetConfig>(options, place, SlirpNet::create);
   if (kind == "tap" || kind == "bridge") return open_as<TapConfig>(options, place, TapNet::create);
-  if (kind == "socket") return open_as<SocketConfig>(options, place, SocketNet::create);
+  if (kind == "socket" || kind == "stream")
+    return open_as<SocketConfig>(options, place, SocketNet::create);
   if (kind == "passt") return open_as<PasstConfig>(options, place, open_passt);
   if (kind == "hubport") {
     return open_as<HubConfig>(options, place, [&](const HubConfig& config, std::mutex& lock) {

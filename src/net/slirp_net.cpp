@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 
 #include "base/bits.h"
@@ -147,6 +148,11 @@ SlirpNet::~SlirpNet() {
 }
 
 Result<void> SlirpNet::open(const UserNetConfig& config) {
+  if (std::error_code ignored;
+      !config.tftp_folder.empty() && !std::filesystem::is_directory(config.tftp_folder, ignored)) {
+    return fail("the TFTP folder {} is not there; tftp= names a folder of this host",
+                config.tftp_folder);
+  }
   std::vector<const char*> search;
   for (const std::string& domain : config.search_domains) search.push_back(domain.c_str());
   search.push_back(nullptr);

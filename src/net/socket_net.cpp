@@ -57,9 +57,44 @@ int set_on(int fd, int level, int option) {
   return ::setsockopt(fd, level, option, &on, sizeof on);
 }
 
+// "stream,server=off,addr.type=unix,addr.path=PATH" in the words of a socket network.
+Result<NetOptions> as_socket(const NetOptions& stream) {
+  bool server = false;
+  std::string type = "inet", path, host, port;
+  for (const auto& [name, value] : stream.values) {
+    std::string* word = name == "addr.type"   ? &type
+                        : name == "addr.path" ? &path
+                        : name == "addr.host" ? &host
+                        : name == "addr.port" ? &port
+                                              : nullptr;
+    if (word != nullptr) {
+      *word = value;
+    } else if (name == "server") {
+      const auto on = parse_switch(name, value);
+      if (!on) return on.error();
+      server = *on;
+    } else {
+      return fail(
+          "a stream network has no setting {}; server and addr.type, .path, .host, .port exist",
+          name);
+    }
+  }
+  if (type != "unix" && type != "inet") {
+    return fail("network setting addr.type is unix or inet, not '{}'", type);
+  }
+  return NetOptions{
+      "socket",
+      {{server ? "listen" : "connect", type == "unix" ? "unix:" + path : host + ":" + port}}};
+}
+
 }  // namespace
 
 Result<SocketConfig> SocketConfig::parse(const NetOptions& options) {
+  if (options.kind == "stream") {
+    const auto socket = as_socket(options);
+    if (!socket) return socket.error();
+    return parse(*socket);
+  }
   SocketConfig out;
   unsigned kinds = 0;
   for (const auto& [name, value] : options.values) {
@@ -195,7 +230,9 @@ Result<void> SocketNet::open_datagram() {
         ::setsockopt(sender_.get(), IPPROTO_IP, IP_MULTICAST_IF, &group.imr_interface,
                      sizeof group.imr_interface) != 0 ||
         ::bind(sender_.get(), own, bytes) != 0 || ::getsockname(sender_.get(), own, &bytes) != 0) {
-      return fail_errno(errno, "cannot join multicast group {}", config_.text);
+      return fail_errno(
+          errno, "cannot join multicast group {} from {} (ip address lists this host's)",
+          config_.text, config_.local.address.empty() ? "127.0.0.1" : config_.local.address);
     }
   }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&local), sizeof local) != 0) {

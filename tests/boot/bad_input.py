@@ -127,6 +127,8 @@ def test_networks_the_host_refuses(folder):
     refuses(["--nic", "socket,connect=unix:/nonexistent", disk], 1, "/nonexistent", "listen=")
     refuses(["--nic", "socket,listen=192.0.2.1:5000", disk], 1, "192.0.2.1:5000")
     refuses(["--nic", "bridge,helper=/nonexistent", disk], 1, "/nonexistent", "apt install")
+    refuses(["--nic", "user,tftp=/nonexistent", disk], 1, "TFTP folder /nonexistent")
+    refuses(["--nic", "socket,mcast=239.192.0.1:5000,localaddr=203.0.113.9", disk], 1, "203.0.113.9", "ip address")
     refuses(["--nic", "passt,path=/nonexistent", disk], 1, "/nonexistent", "apt install passt")
     refuses(["--nic", "tap,ifname=much-too-long-a-name", disk], 2, "much-too-long-a-name")
     refuses(["--nic", "socket,mcast=10.0.0.1:1", disk], 2, "multicast")

@@ -171,7 +171,7 @@ void run(std::span<const u8> data) {
     for (auto& reset : flows.take_resets()) flows.from_guest(reset, 16000);
   }
   (*net)->send(arp(0x0a000203));
-  if (!card.changed.wait_for(guard, std::chrono::seconds(20), [&] { return card.done; })) {
+  if (!card.changed.wait_for(guard, std::chrono::seconds(120), [&] { return card.done; })) {
     std::abort();  // it hangs
   }
   if (flows.flows() > NatFlows::kMostFlows) std::abort();

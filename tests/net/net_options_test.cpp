@@ -136,6 +136,16 @@ TEST(NetOptions, WordsOfANetwork) {
   EXPECT_EQ(parse_net_words("type=tap,br=br0").kind, "tap");
 }
 
+TEST(NetOptions, StreamsAreSocketsAsQemuSpellsThem) {
+  EXPECT_TRUE(check_net_options(parse_net_words("stream,server=off,addr.type=unix,addr.path=/s")));
+  EXPECT_TRUE(check_net_options(
+      parse_net_words("stream,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=5000")));
+  EXPECT_FALSE(check_net_options(parse_net_words("stream,addr.type=unix")));
+  EXPECT_FALSE(check_net_options(parse_net_words("stream,addr.type=inet,addr.host=127.0.0.1")));
+  EXPECT_FALSE(check_net_options(parse_net_words("stream,addr.type=fd,addr.path=/s")));
+  EXPECT_FALSE(check_net_options(parse_net_words("stream,colour=blue")));
+}
+
 TEST(NetOptions, HubsAndPasst) {
   EXPECT_TRUE(check_net_options({"hubport", {{"hubid", "1"}, {"uplink", "user,restrict=on"}}}));
   EXPECT_FALSE(check_net_options({"hubport", {{"hubid", "256"}}}));
