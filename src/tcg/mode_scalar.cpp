@@ -151,7 +151,8 @@ void TcgCpu::note_native_wish() noexcept {
 }
 
 u64 TcgCpu::system_calls_made() const noexcept {
-  return counters_.system[ZYDIS_MNEMONIC_SYSCALL] + frame_->fast_syscalls;
+  return counters_.system[ZYDIS_MNEMONIC_SYSCALL] + counters_.system[ZYDIS_MNEMONIC_SYSENTER] +
+         counters_.system[ZYDIS_MNEMONIC_INT] + frame_->fast_syscalls;
 }
 
 }  // namespace emu

@@ -265,7 +265,7 @@ bool TcgCpu::take_requests(Service& service) noexcept {
 // An external interrupt is about to be delivered: what does it find?
 void TcgCpu::note_user_tick() noexcept {
   const CpuState& s = frame_->cpu;
-  if (!user_policy_.on() || s.cpl() != 3 || !s.code64()) return;
+  if (!user_policy_.on() || s.cpl() != 3 || mode().code() == CodeSize::k16) return;
   user_policy_.tick(s.cr3, system_calls_made() + counters_.faults, thread_time_ns());
   note_native_wish();
 }

@@ -257,8 +257,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void run_native();
   // Whether the code that is to run next runs natively.
   [[nodiscard]] bool wants_native() const noexcept {
-    return user_policy_.on() && mode().cpl == 3 && mode().code64() && !mode().single_step &&
-           !mode().always_slow && user_policy_.wants(frame_->cpu.cr3) &&
+    return user_policy_.on() && mode().cpl == 3 && mode().code() != CodeSize::k16 &&
+           !mode().single_step && !mode().always_slow && user_policy_.wants(frame_->cpu.cr3) &&
            !user_->leaves_out(frame_->cpu.rip);
   }
   void note_user_tick() noexcept;
