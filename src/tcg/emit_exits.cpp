@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ways out of a block: direct exits that can be linked, indirect exits, polls on backward jumps.
+#include "base/check.h"
 #include "tcg/emit_context.h"
 
 namespace emu {
@@ -39,7 +40,9 @@ void EmitContext::exit_to_memory_set(const GuestInstruction& g, MemorySet set) {
   there.memory_set = static_cast<u32>(set) & 3;
   as_.align_field(1, 4);
   add_exit(next_rip(g), as_.jmp_forward());
-  out_->exits.back().mode_change = mode_.packed() ^ there.packed();
+  const u32 change = mode_.packed() ^ there.packed();
+  EMU_CHECK(change <= 0xff);  // what ExitRecord has room for
+  out_->exits.back().mode_change = static_cast<u8>(change);
 }
 
 void EmitContext::exit_conditional(u8 condition, u64 target) {

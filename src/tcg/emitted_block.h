@@ -29,7 +29,7 @@ struct DirectExit {
   u32 patch_offset;
   u32 cold_offset;
   bool unshared = false;  // to the translation with a check for every access
-  u32 mode_change = 0;    // bits of TranslationMode::packed() that are others there
+  u8 mode_change = 0;     // bits of TranslationMode::packed() that are others there
 };
 
 // A poll: the instruction at `host_offset` loads from poll_pointer. When that faults, execution

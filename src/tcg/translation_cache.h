@@ -74,9 +74,10 @@ struct ExitRecord {
   const u8* patch;
   const u8* cold;
   u32 next_incoming;
-  bool unshared;    // leads to the target's translation without shared checks
-  u32 mode_change;  // the target's mode is this one's ^ mode_change
+  bool unshared;   // leads to the target's translation without shared checks
+  u8 mode_change;  // the target's mode is this one's ^ mode_change
 };
+static_assert(sizeof(ExitRecord) == 48);  // there are many
 
 class TranslationCache {
  public:
