@@ -22,6 +22,14 @@ struct SnapshotInfo {
   u64 vm_clock_ns = 0;
 };
 
+// A record of which parts of the disk were written to.
+struct BitmapInfo {
+  std::string name;
+  u64 granularity_bytes = 0;
+  bool is_in_use = false;  // by a writer now, or by one that crashed
+  bool records = false;
+};
+
 using InfoValue = std::variant<bool, u64, std::string>;
 
 struct ImageInfo {
@@ -36,6 +44,7 @@ struct ImageInfo {
   bool is_encrypted = false;
   bool is_packed = false;  // takes whole compressed clusters only
   std::vector<SnapshotInfo> snapshots;
+  std::vector<BitmapInfo> bitmaps;
   // What only this format has, under qemu-img's names.
   std::vector<std::pair<std::string, InfoValue>> details;
 };

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "block/crypt/luks_image.h"
+#include "block/fat/fat_file.h"
 #include "block/host_file.h"
 #include "block/image_lock.h"
 #include "block/nbd/nbd_file.h"
@@ -68,6 +69,11 @@ class ChainOpener {
       auto served = NbdFile::open(path, writable);
       if (!served) return served.error();
       return std::unique_ptr<ByteFile>(std::move(*served));
+    }
+    if (fat::is_fat_name(path)) {
+      auto folder = fat::FatFile::open(path);
+      if (!folder) return folder.error();
+      return std::unique_ptr<ByteFile>(std::move(*folder));
     }
     auto file = HostFile::open(path, writable);
     if (!file) return file.error();

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "cli/drive_devices.h"
@@ -42,7 +43,12 @@ Result<void> check_places(MachineConfig& config) {
   std::size_t floppies = 0;
   std::size_t ide = 0;
   std::size_t cards = 0;
+  std::set<std::pair<int, unsigned>> units;  // of SCSI
   for (const DriveConfig& drive : config.drives) {
+    if (drive.interface == DriveInterface::kScsi && drive.scsi_target >= 0 &&
+        !units.emplace(drive.scsi_target, drive.scsi_lun).second)
+      return fail("two drives want scsi-id={},lun={}: {}", drive.scsi_target, drive.scsi_lun,
+                  drive.file);
     const bool is_floppy = drive.media == DriveMedia::kFloppy;
     floppies += is_floppy ? 1 : 0;
     if (is_floppy && drive.position > 1)
@@ -56,11 +62,13 @@ Result<void> check_places(MachineConfig& config) {
     taken |= mask;
   }
   if (ide > kMaxIdeDrives) {
-    return fail("{} drives are given; the two IDE channels hold four, and if=virtio takes more",
-                ide);
+    return fail(
+        "{} drives are given; the two IDE channels hold four, and if=virtio or if=scsi takes more",
+        ide);
   }
   if (cards > kMaxDiskCards)
-    return fail("{} disks with if=virtio are given; there is room for {}", cards, kMaxDiskCards);
+    return fail("{} drives with controllers on PCI are given; there is room for {}", cards,
+                kMaxDiskCards);
   // A floppy was put in to be started from, unless there is an order.
   if (floppies != 0 && config.boot_order == MachineConfig{}.boot_order) config.boot_order = "cad";
   return {};

@@ -22,13 +22,14 @@ constexpr std::array<std::pair<std::string_view, CacheMode>, 5> kCacheWords{{
     {"directsync", CacheMode::kDirectSync},
 }};
 
-constexpr std::array<std::pair<std::string_view, DriveInterface>, 6> kInterfaceWords{{
+constexpr std::array<std::pair<std::string_view, DriveInterface>, 7> kInterfaceWords{{
     {"ide", DriveInterface::kIde},
     {"virtio", DriveInterface::kVirtio},
     {"nvme", DriveInterface::kNvme},
     {"ahci", DriveInterface::kAhci},
     {"sata", DriveInterface::kAhci},
     {"usb", DriveInterface::kUsb},
+    {"scsi", DriveInterface::kScsi},
 }};
 
 Result<void> set_interface(std::string_view option, const std::string& value, DriveConfig& drive) {
@@ -39,8 +40,8 @@ Result<void> set_interface(std::string_view option, const std::string& value, Dr
   }
   const DriveInterface* interface = find_word(kInterfaceWords, value);
   if (interface == nullptr)
-    return fail("{}: if={} is not there; use if=virtio, nvme, ahci, usb, ide or floppy", option,
-                value);
+    return fail("{}: if={} is not there; use if=virtio, scsi, nvme, ahci, usb, ide or floppy",
+                option, value);
   drive.interface = *interface;
   return {};
 }
@@ -67,6 +68,18 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
     const auto on = parse_switch(option, key, value);
     if (!on) return on.error();
     (key == "snapshot" ? drive.snapshot : drive.read_only) = *on;
+  } else if (key == "bootindex") {
+    const auto index = parse_number(option, value, 0, 999);
+    if (!index) return index.error();
+    drive.boot_index = static_cast<int>(*index);
+  } else if (key == "scsi-id") {
+    const auto target = parse_number(option, value, 0, 255);
+    if (!target) return target.error();
+    drive.scsi_target = static_cast<int>(*target);
+  } else if (key == "lun") {
+    const auto lun = parse_number(option, value, 0, 255);
+    if (!lun) return lun.error();
+    drive.scsi_lun = static_cast<unsigned>(*lun);
   } else if (key == "queues") {
     const auto queues = parse_number(option, value, 1, kMaxDriveQueues);
     if (!queues) return queues.error();
@@ -101,7 +114,7 @@ Result<void> apply_drive_key(std::string_view option, const std::string& key,
   } else if (key != "id" && key != "discard") {
     return fail(
         "{}: unknown key {}; known are file, format, if, media, index, readonly, snapshot, serial, "
-        "cache, aio, key-file, bps, iops, queues, packed, port",
+        "cache, aio, key-file, bps, iops, bootindex, queues, packed, scsi-id, lun, port",
         option, key);
   }
   return {};
@@ -119,9 +132,14 @@ Result<DriveConfig> parse_drive(std::string_view option, std::string_view text) 
   }
   if (!drive.usb_port.empty() && drive.interface != DriveInterface::kUsb)
     return fail("{}: port is for if=usb", option);
+  if (drive.interface != DriveInterface::kScsi && (drive.scsi_target >= 0 || drive.scsi_lun != 0))
+    return fail("{}: scsi-id and lun are for if=scsi", option);
   if (drive.interface == DriveInterface::kIde) return drive;
-  if (drive.media != DriveMedia::kDisk)
-    return fail("{}: a CD-ROM drive is if=ide, the other interfaces are for disks", option);
+  const bool takes_discs =
+      drive.interface == DriveInterface::kAhci || drive.interface == DriveInterface::kScsi;
+  if (drive.media == DriveMedia::kFloppy || (drive.media == DriveMedia::kCdrom && !takes_discs))
+    return fail("{}: a CD-ROM drive is if=ide, ahci or scsi, the other interfaces are for disks",
+                option);
   if (drive.position >= 0) return fail("{}: index is for if=ide and if=floppy", option);
   return drive;
 }
@@ -147,6 +165,9 @@ std::string drive_text(const DriveConfig& drive) {
   if (!drive.key_file.empty()) out += ",key-file=" + escape_commas(drive.key_file);
   if (drive.bytes_per_second != 0) out += fmt::format(",bps={}", drive.bytes_per_second);
   if (drive.requests_per_second != 0) out += fmt::format(",iops={}", drive.requests_per_second);
+  if (drive.boot_index >= 0) out += fmt::format(",bootindex={}", drive.boot_index);
+  if (drive.scsi_target >= 0) out += fmt::format(",scsi-id={}", drive.scsi_target);
+  if (drive.scsi_lun != 0) out += fmt::format(",lun={}", drive.scsi_lun);
   if (drive.queues != 0) out += fmt::format(",queues={}", drive.queues);
   if (drive.packed_rings) out += ",packed=on";
   if (!drive.usb_port.empty()) out += ",port=" + escape_commas(drive.usb_port);

@@ -87,7 +87,10 @@ Result<bool> take_device(const std::string& text, std::vector<std::string>& netd
   }
   nic.model = model;
   for (const auto& [key, value] : pieces) {
-    if (key.empty() || key == "netdev" || key == "id" || key == "bus" || key == "addr") continue;
+    if (key.empty() || key == "netdev" || key == "id" || key == "bus" || key == "addr" ||
+        key == "mq" || key == "vectors") {
+      continue;  // queues= says it all
+    }
     constexpr std::array kKnown{"mac", "mtu", "host_mtu", "packed", "iobase", "irq", "bootindex"};
     if (std::ranges::find(kKnown, key) == kKnown.end()) {
       return fail("--device {}: a network card has no property {}", model, key);
@@ -96,6 +99,39 @@ Result<bool> take_device(const std::string& text, std::vector<std::string>& netd
   }
   config.nics.push_back(std::move(nic));
   return true;
+}
+
+// "--netdev hubport,hubid=0,netdev=ID": the network ID is on the wire of the cards on that hub too.
+Result<void> take_hub_links(std::vector<std::string>& netdevs, MachineConfig& config) {
+  const auto hub_of = [](const NetOptions& words) {
+    const std::string id = words.value("hubid");
+    return id.empty() ? "0" : id;
+  };
+  const auto is_link = [](const std::string& text) {
+    const NetOptions words = parse_net_words(text);
+    return words.kind == "hubport" && !words.value("netdev").empty();
+  };
+  for (auto link = std::ranges::find_if(netdevs, is_link); link != netdevs.end();
+       link = std::ranges::find_if(netdevs, is_link)) {
+    const NetOptions words = parse_net_words(*link);
+    const std::string wanted = words.value("netdev");
+    netdevs.erase(link);
+    const auto it = std::ranges::find_if(netdevs, [&](const std::string& netdev) {
+      return value_of(split_key_values(netdev), "id") == wanted;
+    });
+    if (it == netdevs.end())
+      return fail("--netdev hubport: there is no --netdev with id={}", wanted);
+    const auto on_hub = std::ranges::find_if(config.nics, [&](const NicConfig& nic) {
+      return nic.network.kind == "hubport" && hub_of(nic.network) == hub_of(words);
+    });
+    if (on_hub == config.nics.end()) {
+      return fail("--netdev hubport,netdev={}: no card is on this hub; add --nic hubport,hubid={}",
+                  wanted, hub_of(words));
+    }
+    on_hub->network.values.emplace_back("uplink", *it);
+    netdevs.erase(it);
+  }
+  return {};
 }
 
 Result<void> add_forwards(const std::vector<std::string>& forwards, MachineConfig& config) {
@@ -133,6 +169,7 @@ Result<void> interpret_network(NetworkWords& words, MachineConfig& config) {
     if (!*taken) others.push_back(text);
   }
   words.devices = std::move(others);
+  EMU_TRY(take_hub_links(words.netdevs, config));
   if (!words.netdevs.empty()) {
     return fail("--netdev {}: no --device uses it; add --device {},netdev=ID, or use --nic",
                 words.netdevs.front(), kDefaultNicModel);

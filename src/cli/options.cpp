@@ -71,12 +71,13 @@ void add_disk_options(CLI::App& app, Options& c) {
   app.add_option("--fdb", c.fd[1], "Image for the second floppy drive")
       ->type_name("FILE")
       ->group(group);
-  add_list(app, "--drive", c.drives,
-           "file=F[,if=ide|virtio|nvme|ahci|usb|floppy][,format=FORMAT][,media=disk|cdrom|floppy][,"
-           "index=N]"
-           "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,aio=threads][,key-file=F][,bps=N]"
-           "[,iops=N][,queues=N][,"
-           "packed=on][,port=P]")
+  add_list(
+      app, "--drive", c.drives,
+      "file=F[,if=ide|virtio|scsi|nvme|ahci|usb|floppy][,format=FORMAT][,media=disk|cdrom|floppy][,"
+      "index=N]"
+      "[,readonly=on][,snapshot=on][,serial=S][,cache=MODE][,aio=threads][,key-file=F][,bps=N]"
+      "[,iops=N][,queues=N][,"
+      "packed=on][,bootindex=N][,scsi-id=N][,lun=N][,port=P]")
       ->type_name("SPEC")
       ->group(group);
   add_list(app, "--disk", c.disks, "A further disk: FILE[,if=virtio][,...], as --drive")
@@ -184,13 +185,14 @@ void add_ending_options(CLI::App& app, Options& c) {
   app.add_option("--on-triple-fault", c.on_triple_fault, "reset or stop [reset]")
       ->type_name("WHAT")
       ->group(group);
-  add_list(app, "--device", c.devices,
-           "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
-           "that needs no grab), usb-mouse, usb-kbd, usb-hub (each [,port=1.2]), qemu-xhci or "
-           "nec-usb-xhci (USB 3 instead of USB 1.1), virtio-tablet, virtio-mouse, virtio-keyboard; "
-           "AC97 or intel-hda (a sound card), sb16 (one for old systems); the other half of "
-           "--drive if=none,id=X: "
-           "virtio-blk-pci, nvme, usb-storage, ide-hd or ide-cd with drive=X")
+  add_list(
+      app, "--device", c.devices,
+      "isa-debug-exit[,iobase=PORT]: the guest may exit with a code; usb-tablet (a pointer "
+      "that needs no grab), usb-mouse, usb-kbd, usb-hub (each [,port=1.2]), qemu-xhci or "
+      "nec-usb-xhci (USB 3 instead of USB 1.1), virtio-tablet, virtio-mouse, virtio-keyboard; "
+      "AC97 or intel-hda (a sound card), sb16 (one for old systems); the other half of "
+      "--drive if=none,id=X: "
+      "virtio-blk-pci, nvme, usb-storage, ide-hd, ide-cd, scsi-hd, scsi-cd or floppy with drive=X")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--debug-exit", c.debug_exit, "The same, by port number: 0xf4")

@@ -132,7 +132,8 @@ Result<void> Machine::open_drives() {
     }
     if (drive.interface != DriveInterface::kIde) {
       card_disks_.push_back({drive, disk.get()});
-      more_disks_.push_back(std::move(disk));
+      disks_.push_back(std::move(disk));
+      drive_of_place_.emplace_back(number);
       continue;
     }
     const std::size_t index =
@@ -151,7 +152,6 @@ std::vector<BlockBackend*> Machine::disks() const {
   for (const auto& disk : disks_) {
     if (disk != nullptr) all.push_back(disk.get());
   }
-  for (const auto& disk : more_disks_) all.push_back(disk.get());
   return all;
 }
 
@@ -169,14 +169,20 @@ Result<void> Machine::load_firmware() {
 }
 
 Result<void> Machine::build(const MachineStreams& streams) {
+  const auto boot_index = [this](std::size_t place) {
+    return drive_of_place_[place] ? config_.drives[*drive_of_place_[place]].boot_index : -1;
+  };
   PcHost host{lock_, io_.clock(), io_, streams.serial};
   host.debug_console = streams.debug_console;
   host.audio = streams.audio;
   for (std::size_t i = 0; i < kMaxIdeDrives; ++i) {
-    host.drives[i] = {places_[i], disks_[i].get(), serials_[i]};
+    host.drives[i] = {places_[i], disks_[i].get(), serials_[i], boot_index(i)};
   }
   host.disk_cards = card_disks_;
-  for (std::size_t i = 0; i < kMaxFloppies; ++i) host.floppies[i] = disks_[kMaxIdeDrives + i].get();
+  for (std::size_t i = 0; i < kMaxFloppies; ++i) {
+    host.floppies[i] = disks_[kMaxIdeDrives + i].get();
+    host.floppy_boot_indexes[i] = boot_index(kMaxIdeDrives + i);
+  }
   host.request_reset = [this] { reset(); };
   host.request_power_off = [this] { ask_end(0, {}); };
   host.request_exit = [this](u32 value) { ask_end(static_cast<int>((value << 1 | 1) & 0xff), {}); };

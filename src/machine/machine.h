@@ -107,6 +107,11 @@ class Machine final : public MachineControl {
   [[nodiscard]] Result<void> open_drives();
   [[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_drive(const DriveConfig& drive);
   [[nodiscard]] std::size_t free_ide_place() const;
+  // A drive whose medium can be changed is a CD-ROM drive or a floppy drive.
+  [[nodiscard]] static bool is_floppy_place(std::size_t index) {
+    return index >= kMaxIdeDrives && index < kFirstCard;
+  }
+  [[nodiscard]] CdromUnit* cdrom_at(std::size_t index) const;
   [[nodiscard]] std::string drive_name(std::size_t index) const;
   [[nodiscard]] Result<std::size_t> find_drive(const std::string& name) const;
   void note_medium(std::size_t index, const std::string& file);
@@ -130,15 +135,17 @@ class Machine final : public MachineControl {
   const MachineConfig config_;
   std::mutex lock_;  // the machine lock
   IoThread io_;
-  // The IDE places, then the floppy drives.
-  std::array<std::unique_ptr<BlockBackend>, kMaxIdeDrives + kMaxFloppies> disks_;
+  // Drives by place: the IDE places, the floppy drives, then those with controllers of their own.
+  static constexpr std::size_t kFirstCard = kMaxIdeDrives + kMaxFloppies;
+  std::vector<std::unique_ptr<BlockBackend>> disks_ =
+      std::vector<std::unique_ptr<BlockBackend>>(kFirstCard);
   // The number in config_.drives of what is at these places, and the file that each drive of
   // config_.drives has now.
-  std::array<std::optional<std::size_t>, kMaxIdeDrives + kMaxFloppies> drive_of_place_{};
+  std::vector<std::optional<std::size_t>> drive_of_place_ =
+      std::vector<std::optional<std::size_t>>(kFirstCard);
   std::vector<std::string> media_files_;
-  u64 disk_requests_ = 0;                                  // of all disks; under the machine lock
-  std::vector<std::unique_ptr<BlockBackend>> more_disks_;  // with controllers of their own
-  std::vector<PcDiskCard> card_disks_;                     // the same, as the board wants them
+  u64 disk_requests_ = 0;               // of all disks; under the machine lock
+  std::vector<PcDiskCard> card_disks_;  // those from kFirstCard on, as the board wants them
   IdePlaces places_{};
   std::array<std::string, kMaxIdeDrives> serials_;
   std::vector<PcNic> nics_;

@@ -17,7 +17,7 @@ namespace emu {
 enum class EngineChoice : u8 { kAuto, kKvm, kTcg, kKvmOrTcg };
 enum class DriveMedia : u8 { kDisk, kCdrom, kFloppy };
 // What a disk or CD-ROM drive is plugged into.
-enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci, kUsb };
+enum class DriveInterface : u8 { kIde, kVirtio, kNvme, kAhci, kScsi, kUsb };
 enum class SerialKind : u8 { kNone, kNull, kStdio, kFile };
 enum class DisplayKind : u8 { kAuto, kWindow, kTerminal, kNone };
 enum class VgaKind : u8 { kStd, kVirtio, kCirrus, kNone };
@@ -38,6 +38,9 @@ struct DriveConfig {
   bool snapshot = false;  // writes are kept in a temporary overlay and then forgotten
   // 0..3: primary master to secondary slave; of a floppy 0 (A) or 1 (B); -1: the next free one.
   int position = -1;
+  int boot_index = -1;   // starts before all that have a larger one, or none (-1)
+  int scsi_target = -1;  // 0..255; -1: the next free one
+  unsigned scsi_lun = 0;
   unsigned queues = 0;  // virtio: how many; 0: one for each processor
   CacheMode cache = CacheMode::kWriteBack;
   bool use_ring = true;      // io_uring, if the host has it

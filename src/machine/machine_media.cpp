@@ -2,30 +2,29 @@
 // Discs and floppies that come and go while the machine runs, and what the drives are called.
 // Source: qemu(1)'s monitor: "eject", "change"; the names of drives are QEMU's.
 #include "block/open_disk.h"
-#include "devices/storage/atapi_cdrom.h"
+#include "devices/storage/cdrom_unit.h"
 #include "devices/storage/floppy_controller.h"
 #include "machine/machine.h"
 
 namespace emu {
-namespace {
-
-std::string ide_name(std::size_t place, IdePlace kind) {
-  return fmt::format("ide{}-{}{}", place / 2, kind == IdePlace::kCdrom ? "cd" : "hd", place % 2);
+CdromUnit* Machine::cdrom_at(std::size_t index) const {
+  if (is_floppy_place(index)) return nullptr;
+  return pc_->cdrom(index < kMaxIdeDrives ? index : index - kMaxFloppies).unit;
 }
 
-}  // namespace
-
 std::string Machine::drive_name(std::size_t index) const {
-  if (index >= kMaxIdeDrives) return fmt::format("floppy{}", index - kMaxIdeDrives);
-  return ide_name(index, places_[index]);
+  if (is_floppy_place(index)) return fmt::format("floppy{}", index - kMaxIdeDrives);
+  if (cdrom_at(index) == nullptr && index < kMaxIdeDrives)
+    return fmt::format("ide{}-hd{}", index / 2, index % 2);
+  return pc_->cdrom(index < kMaxIdeDrives ? index : index - kMaxFloppies).name;
 }
 
 // Where the drive called `name` is among disks_; "cdrom" is the first one of its kind.
 Result<std::size_t> Machine::find_drive(const std::string& name) const {
   std::string known;
   for (std::size_t i = 0; i < disks_.size(); ++i) {
-    const bool is_floppy = i >= kMaxIdeDrives;
-    if (is_floppy ? pc_->floppy() == nullptr : pc_->cdrom(i) == nullptr) continue;
+    const bool is_floppy = is_floppy_place(i);
+    if (is_floppy ? pc_->floppy() == nullptr : cdrom_at(i) == nullptr) continue;
     const std::string own_name = drive_name(i);
     const bool has_short_name =
         is_floppy ? name == (i == kMaxIdeDrives ? "fda" : "fdb") : name == "cdrom" || name == "cd";
@@ -39,7 +38,7 @@ Result<std::size_t> Machine::find_drive(const std::string& name) const {
 Result<void> Machine::change_medium(const std::string& drive, const std::string& file, bool force) {
   const auto index = find_drive(drive);
   if (!index) return index.error();
-  const bool is_floppy = *index >= kMaxIdeDrives;
+  const bool is_floppy = is_floppy_place(*index);
   std::unique_ptr<BlockBackend> fresh;
   DriveConfig config;
   config.file = file;
@@ -50,7 +49,7 @@ Result<void> Machine::change_medium(const std::string& drive, const std::string&
     fresh = std::move(*opened);
   }
   const MachineLock guard = lock();
-  AtapiCdrom* cdrom = is_floppy ? nullptr : pc_->cdrom(*index);
+  CdromUnit* const cdrom = cdrom_at(*index);
   if (cdrom != nullptr && cdrom->is_locked() && !force) {
     cdrom->request_eject();
     return fail(
@@ -85,14 +84,15 @@ std::vector<std::string> Machine::drive_lines() {
   const MachineLock guard = lock();
   std::vector<std::string> out;
   for (std::size_t i = 0; i < disks_.size(); ++i) {
-    AtapiCdrom* cdrom = i < kMaxIdeDrives ? pc_->cdrom(i) : nullptr;
+    const CdromUnit* const cdrom = cdrom_at(i);
     if (disks_[i] == nullptr && cdrom == nullptr) continue;
-    std::string line = drive_name(i) + ": " + (disks_[i] ? disks_[i]->describe() : "empty");
+    const std::string name = drive_name(i);
+    std::string line = name.empty() ? "" : name + ": ";
+    line += disks_[i] ? disks_[i]->describe() : "empty";
     if (cdrom != nullptr && cdrom->is_locked()) line += ", tray locked by the guest";
     if (cdrom != nullptr && cdrom->is_tray_open()) line += ", tray open";
     out.push_back(line);
   }
-  for (const auto& disk : more_disks_) out.push_back(disk->describe());
   return out;
 }
 

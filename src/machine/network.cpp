@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "devices/network/e1000.h"
+#include "devices/network/e1000e.h"
 #include "devices/network/ne2000.h"
 #include "devices/network/pcnet.h"
 #include "devices/network/rtl8139.h"
@@ -32,9 +33,10 @@ BuiltNic built(std::unique_ptr<Card> card, NetCard& face, const PcNic& nic) {
   return {std::move(card), &face, devfn};
 }
 
-BuiltNic make_e1000(const PcNic& nic, std::string name, const NicSlot& slot) {
-  auto card = std::make_unique<E1000>(slot.bus, free_place(slot), std::move(name), nic.mac,
-                                      *nic.backend, slot.clock);
+template <class Card>
+BuiltNic make_intel(const PcNic& nic, std::string name, const NicSlot& slot) {
+  auto card = std::make_unique<Card>(slot.bus, free_place(slot), std::move(name), nic.mac,
+                                     *nic.backend, slot.clock);
   NetCard& face = *card;
   return built(std::move(card), face, nic);
 }
@@ -81,10 +83,11 @@ struct NicModel {
   std::string_view name;
   std::string_view aliases;  // between spaces
   Maker make;
-  std::string_view rom;  // Debian's ipxe-qemu: pxe-NAME.rom; empty: it cannot boot
+  std::string_view rom;  // Debian's ipxe-qemu: efi-NAME.rom; empty: it cannot boot
 };
 constexpr NicModel kModels[] = {{"virtio-net", " virtio virtio-net-pci ", make_virtio, "virtio"},
-                                {"e1000", " e1000-82540em ", make_e1000, "e1000"},
+                                {"e1000", " e1000-82540em ", make_intel<E1000>, "e1000"},
+                                {"e1000e", " e1000e-82574l ", make_intel<E1000e>, "e1000e"},
                                 {"rtl8139", "", make_rtl8139, "rtl8139"},
                                 {"pcnet", " pcnet-pci ", make_pcnet, "pcnet"},
                                 {"ne2k_pci", " ne2k-pci ne2000 ", make_ne2k_pci, "ne2k_pci"},
@@ -123,7 +126,7 @@ constexpr u64 kMaxRomBytes = kMiB;
 Result<std::vector<u8>> find_rom(std::string_view model) {
   const auto it = std::ranges::find(kModels, model, &NicModel::name);
   if (it == std::end(kModels) || it->rom.empty()) return std::vector<u8>{};
-  const std::string path = fmt::format("{}pxe-{}.rom", kRomFolder, it->rom);
+  const std::string path = fmt::format("{}efi-{}.rom", kRomFolder, it->rom);  // and for SeaBIOS
   if (::access(path.c_str(), R_OK) != 0) {
     return fail(
         "starting from the network needs {}: apt-get install ipxe-qemu, or leave n out of "
@@ -221,6 +224,7 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
     if (!nic.mac.empty()) given.push_back(*parse_mac(nic.mac));
   }
   std::size_t next = 0;
+  Hubs hubs;
   for (const NicConfig& nic : config.nics) {
     PcNic built;
     built.queues = nic.queues;
@@ -243,7 +247,11 @@ Result<std::vector<PcNic>> open_networks(const MachineConfig& config, std::mutex
       if (!rom) return rom.error();
       built.rom = std::move(*rom);
     }
-    auto backend = open_net(nic.network, machine_lock);
+    NetOptions network = nic.network;
+    if (network.kind == "tap" && nic.queues > 1) {
+      network.values.emplace_back("queues", std::to_string(nic.queues));
+    }
+    auto backend = open_net(network, machine_lock, hubs);
     if (!backend) return backend.error();
     built.backend = std::move(*backend);
     out.push_back(std::move(built));

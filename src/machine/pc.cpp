@@ -162,18 +162,15 @@ void Pc::add_network() {
                      [this](u16 port, u16 bytes, IoHandler& handler, AccessSizes sizes) {
                        map_->add_port("nic", port, bytes, handler, sizes);
                      }};
-  std::vector<std::pair<unsigned, std::string>> boot_cards;  // by index; none is the largest
   for (std::size_t i = 0; i < host_.nics.size(); ++i) {
     BuiltNic nic = make_nic(host_.nics[i], fmt::format("nic{}", i), slot);
     net_cards_.push_back(nic.card);
     if (nic.devfn >= 0 && !host_.nics[i].rom.empty()) {
       const auto path = fmt::format("/pci@i0cf8/ethernet@{:x}/ethernet-phy@0", nic.devfn / 8);
-      boot_cards.emplace_back(static_cast<unsigned>(host_.nics[i].boot_index), path);
+      boot_devices_.push_back({'n', path, host_.nics[i].boot_index});
     }
     own(std::move(nic.device));
   }
-  std::ranges::stable_sort(boot_cards, {}, &std::pair<unsigned, std::string>::first);
-  for (auto& [index, path] : boot_cards) boot_devices_.push_back({'n', std::move(path)});
 }
 
 void Pc::add_firmware_interface(const MachineConfig& config) {

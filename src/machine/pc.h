@@ -31,7 +31,7 @@ namespace emu {
 
 class AcpiPm;
 class AhciController;
-class AtapiCdrom;
+class CdromUnit;
 class FloppyController;
 class I8237Pair;
 class I8254;
@@ -41,18 +41,20 @@ class Port61;
 class UsbDevice;
 class UsbPorts;
 class Vga;
+class VirtioScsi;
 
 // A place on the IDE channels.
 struct PcDrive {
   IdePlace kind = IdePlace::kEmpty;
   BlockBackend* backend = nullptr;  // null: a CD-ROM drive without a medium
   std::string serial{};             // empty: made up
+  int boot_index = -1;
 };
 
 // A disk with a PCI controller of its own.
 struct PcDiskCard {
   DriveConfig config;
-  BlockBackend* backend = nullptr;
+  BlockBackend* backend = nullptr;  // null: a CD-ROM drive without a medium
 };
 
 // What the board asks of the machine around it. The functions only note the request.
@@ -66,6 +68,7 @@ struct PcHost {
   std::array<PcDrive, kMaxIdeDrives> drives{};
   std::vector<PcDiskCard> disk_cards{};
   std::array<BlockBackend*, kMaxFloppies> floppies{};  // null: no such drive
+  std::array<int, kMaxFloppies> floppy_boot_indexes{-1, -1};
   std::vector<PcNic> nics{};
   std::function<void()> request_reset{};
   std::function<void()> request_power_off{};
@@ -94,8 +97,13 @@ class Pc final : private IrqSink {
   [[nodiscard]] MemoryMap& map() { return *map_; }
   [[nodiscard]] std::vector<std::unique_ptr<Processor>>& processors() { return processors_; }
   [[nodiscard]] Mc146818& rtc() { return *rtc_; }
-  // The CD-ROM drive at an IDE place, and the floppy controller; null: there is none.
-  [[nodiscard]] AtapiCdrom* cdrom(std::size_t place) { return cdroms_[place]; }
+  // CD-ROM drives at the IDE places, then those of disk_cards; null: that is something else. And
+  // the floppy controller; null: there is none.
+  struct CdromDrive {
+    CdromUnit* unit = nullptr;
+    std::string name{};  // QEMU's
+  };
+  [[nodiscard]] const CdromDrive& cdrom(std::size_t place) const { return cdroms_[place]; }
   [[nodiscard]] FloppyController* floppy() { return floppy_; }
   [[nodiscard]] DisplaySource* display() { return display_; }
   [[nodiscard]] KeyboardSink* keyboard() { return keyboard_; }
@@ -129,7 +137,9 @@ class Pc final : private IrqSink {
     std::size_t number;  // among the cards, from 0
   };
   void add_virtio_block(const PcDiskCard& card, const CardPlace& place, unsigned cpus);
-  void add_sata_disk(const PcDiskCard& card, std::size_t number);
+  void add_sata_drive(const PcDiskCard& card, std::size_t number);
+  void add_scsi_drive(const PcDiskCard& card, std::size_t number, const MachineConfig& config);
+  void add_scsi_host(const MachineConfig& config);
   void add_nvme(const PcDiskCard& card, const CardPlace& place);
   void add_floppies();
   void add_network();
@@ -167,11 +177,14 @@ class Pc final : private IrqSink {
   std::vector<BootDevice> boot_devices_;
   std::vector<NetCard*> net_cards_;
   std::array<u8, kMaxFloppies> floppy_types_{};  // as CMOS has them
-  std::array<AtapiCdrom*, kMaxIdeDrives> cdroms_{};
+  std::vector<CdromDrive> cdroms_;
   FloppyController* floppy_ = nullptr;
+  VirtioScsi* scsi_ = nullptr;
+  u8 scsi_devfn_ = 0;
   AhciController* ahci_ = nullptr;  // the one with free ports
   unsigned ahci_port_ = 0;          // its next free one
-  GuestRam* vram_ = nullptr;        // null: no display card
+  unsigned ahci_count_ = 0;
+  GuestRam* vram_ = nullptr;  // null: no display card
   DisplaySource* display_ = nullptr;
   KeyboardSink* keyboard_ = nullptr;
   MouseSink* mouse_ = nullptr;

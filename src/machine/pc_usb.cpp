@@ -126,7 +126,7 @@ Result<void> Pc::add_usb_disk(const PcDiskCard& card, std::size_t number, UsbPor
       own(std::make_unique<UsbStorage>(fmt::format("usb-disk{}", number), *card.backend, serial,
                                        port->is_root() ? ports.root_speed : usb::Speed::kFull));
   port->attach(port->number, disk);
-  boot_devices_.push_back({'c', boot_path(ports.place, *port)});
+  boot_devices_.push_back({'c', boot_path(ports.place, *port), card.config.boot_index});
   return {};
 }
 

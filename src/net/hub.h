@@ -1,59 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several cards on one wire, in one process: what one sends, all others hear.
-// Threads: one lock, the machine's (or one that all machines on the hub share), is held by every
-// caller.
+// Cards on one wire in one process, of one machine or of several: what one sends, all others hear.
+// Source: qemu(1), -netdev hubport.
+// Threads: each plug has its own, as HostNet; the wire's lock is taken after a machine's and before
+// a plug's queue, and held while frames are copied into queues only.
 #pragma once
 
-#include <algorithm>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <vector>
 
-#include "net/net_backend.h"
-#include "net/offload.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "net/frame_queue.h"
+#include "net/host_net.h"
+#include "net/net_options.h"
 
 namespace emu {
 
-// The wire. It lives as long as a plug of it does. Frames for a card that has no room are lost.
+struct HubConfig {
+  unsigned id = 0;
+  std::vector<NetOptions> uplinks;  // networks that are on the wire as well
+
+  // "hubid=0", "uplink=user" (repeated; a network's words with ",," for each comma).
+  [[nodiscard]] static Result<HubConfig> parse(const NetOptions& options);
+};
+
+// The wire. It lives as long as a plug of it does. Frames for a plug whose card is slow wait in a
+// queue of bounded length; what does not fit is lost.
 class Hub : public std::enable_shared_from_this<Hub> {
  public:
   [[nodiscard]] static std::shared_ptr<Hub> create() { return std::shared_ptr<Hub>(new Hub); }
-  [[nodiscard]] std::unique_ptr<NetBackend> plug() {
-    return std::make_unique<Plug>(shared_from_this());
-  }
+  // `machine_lock` is that of the machine whose card is plugged in. Machines with different locks
+  // may share a wire.
+  [[nodiscard]] std::unique_ptr<NetBackend> plug(std::mutex& machine_lock);
 
  private:
-  class Plug final : public NetBackend {
-   public:
-    explicit Plug(std::shared_ptr<Hub> hub) : hub_(std::move(hub)) { hub_->plugs_.push_back(this); }
-    ~Plug() override { std::erase(hub_->plugs_, this); }
-    Plug(const Plug&) = delete;
-    Plug& operator=(const Plug&) = delete;
-    void send(std::span<const u8> frame, const Offload& offload) override {
-      if (!is_frame_length(frame.size())) return;
-      for (Plug* other : hub_->plugs_) {
-        if (other != this) other->hear(frame, offload);
-      }
-    }
-    void set_receiver(NetReceiver* receiver) override { receiver_ = receiver; }
-
-   private:
-    void hear(std::span<const u8> frame, const Offload& offload) {
-      if (receiver_ == nullptr) return;
-      if (offload.finished() || receiver_->takes_offloads()) {
-        static_cast<void>(receiver_->receive(frame, offload));
-      } else {
-        finish(frame, offload, [this](std::span<const u8> piece) {
-          static_cast<void>(receiver_->receive(piece, Offload{}));
-        });
-      }
-      receiver_->received();
-    }
-    std::shared_ptr<Hub> hub_;
-    NetReceiver* receiver_ = nullptr;
-  };
-
+  class Plug;
   Hub() = default;
+  void join(Plug& plug);
+  void leave(Plug& plug);
+  void spread(const Plug& from, std::span<const u8> frame, const Offload& offload);
+
+  std::mutex lock_;
   std::vector<Plug*> plugs_;
 };
+
+// The wires of a machine, by number.
+using Hubs = std::map<unsigned, std::shared_ptr<Hub>>;
+
+// A card's plug, together with a network that is joined to the same wire by a second plug.
+[[nodiscard]] std::unique_ptr<NetBackend> with_uplink(std::unique_ptr<NetBackend> card_plug,
+                                                      std::unique_ptr<NetBackend> wire_plug,
+                                                      std::unique_ptr<NetBackend> uplink,
+                                                      std::mutex& machine_lock);
 
 }  // namespace emu

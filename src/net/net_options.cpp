@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <initializer_list>
+#include <optional>
 
 namespace emu {
 namespace {
@@ -58,6 +60,24 @@ std::string_view cut_guest(std::string_view& text) {
   return guest;
 }
 
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+
+// Digits, perhaps with a fraction, and a unit.
+std::optional<double> parse_with_unit(std::string_view text, std::initializer_list<Unit> units) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  for (const Unit& known : units) {
+    if (known.name == unit) return value * known.factor;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string NetOptions::value(std::string_view name) const {
@@ -94,6 +114,52 @@ Result<PortForward> parse_port_forward(std::string_view text) {
     return fail("port forward '{}': host and guest address must both be IPv4 or both IPv6", whole);
   }
   return out;
+}
+
+NetOptions parse_net_words(std::string_view text) {
+  NetOptions out;
+  std::vector<std::string> words(1);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ',') {
+      words.back() += text[i];
+    } else if (i + 1 < text.size() && text[i + 1] == ',') {
+      words.back() += ',';
+      ++i;
+    } else {
+      words.emplace_back();
+    }
+  }
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::size_t equals = words[i].find('=');
+    const std::string name = words[i].substr(0, equals);
+    const std::string value = equals == std::string::npos ? "on" : words[i].substr(equals + 1);
+    if (i == 0) {
+      out.kind = equals == std::string::npos ? name : value;
+    } else if (name != "id") {
+      out.values.emplace_back(name, value);
+    }
+  }
+  return out;
+}
+
+Result<u64> parse_rate(std::string_view text) {
+  const auto number = parse_with_unit(text, {{"", 1},
+                                             {"bit", 1},
+                                             {"k", 1e3},
+                                             {"K", 1e3},
+                                             {"kbit", 1e3},
+                                             {"M", 1e6},
+                                             {"Mbit", 1e6},
+                                             {"G", 1e9},
+                                             {"Gbit", 1e9}});
+  if (number && *number >= 1e3 && *number <= 1e12) return static_cast<u64>(*number);
+  return fail("network setting rate is bits a second from 1k to 1000G, as in 10M, not '{}'", text);
+}
+
+Result<u64> parse_delay_ns(std::string_view text) {
+  const auto number = parse_with_unit(text, {{"", 1e6}, {"ms", 1e6}, {"s", 1e9}, {"us", 1e3}});
+  if (number && *number >= 0 && *number <= 1e10) return static_cast<u64>(*number);
+  return fail("network setting delay is a time from 0 to 10s, as in 20ms, not '{}'", text);
 }
 
 Result<bool> parse_switch(std::string_view name, std::string_view text) {

@@ -40,11 +40,20 @@ struct PortForward {
 // 127.0.0.1 only. Errors: a sentence that shows the form wanted.
 [[nodiscard]] Result<PortForward> parse_port_forward(std::string_view text);
 
+// A kind and its settings, as in "user,hostfwd=tcp::2222-:22"; ",," is a comma in a value, and a
+// setting without a value is on. "id" is left out.
+[[nodiscard]] NetOptions parse_net_words(std::string_view text);
+
 // "on", "yes", "true", "1" and their opposites.
 [[nodiscard]] Result<bool> parse_switch(std::string_view name, std::string_view text);
 // A decimal number in [low, high].
 [[nodiscard]] Result<u64> parse_net_number(std::string_view name, std::string_view text, u64 low,
                                            u64 high);
+
+// Bits a second, 1000 to 10^12, with or without k, M or G (and "bit") behind it: "10M".
+[[nodiscard]] Result<u64> parse_rate(std::string_view text);
+// A time up to ten seconds in nanoseconds, from "20ms", "1.5s", "300us" or milliseconds: "20".
+[[nodiscard]] Result<u64> parse_delay_ns(std::string_view text);
 
 // Whether open_net() would understand the options; nothing of the host is touched. Errors: an
 // unknown kind or setting, a bad value.

@@ -2,10 +2,12 @@
 #include "net/slirp_net.h"
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "base/bits.h"
 #include "base/log.h"
@@ -18,22 +20,36 @@ constexpr std::size_t kEthernetMtu = 1500;
 // What the library may send as one segment when the card takes large ones. Less than the 64 KiB
 // window that it offers, so that several are on their way at once.
 constexpr u16 kLargeSegment = 16060;
-constexpr u16 kSmallestWholeMss = 1420;  // below it, somebody on the way has a smaller MTU
 constexpr u32 kEthernetHeader = 14;
-constexpr std::size_t kMaxSmallMss = 4096;
 // Segments of the library: small enough that several fit into its window of 64 KiB.
 constexpr std::size_t kLibraryMtu = 16100;
 
-// The same for both directions of a connection.
-u32 flow_of(std::span<const u8> frame, const FrameLayout& layout) {
-  const std::size_t addresses = layout.ip + (layout.version == 4 ? 12u : 8u);
-  u32 out = 0;
-  for (std::size_t i = addresses; i + 4 <= layout.transport + 4u; i += 4) {
-    out ^= i < layout.transport ? load_le<u32>(&frame[i]) * 0x9e3779b1u : 0u;
+// A connection of the library costs a descriptor and, for TCP, 256 KiB of buffers: a guest gets no
+// more than this many at once.
+constexpr std::size_t kMostSockets = 2048;
+// Descriptors for everything else in the process.
+constexpr rlim_t kOtherDescriptors = 1024;
+
+// Many hosts start programs with a limit of 1024 descriptors; up to the hard limit a program may
+// help itself. Returns how many sockets the library may have.
+std::size_t allow_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMostSockets / 4;
+  const rlim_t wanted = kMostSockets + kOtherDescriptors;
+  if (limit.rlim_cur < wanted) {
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+    static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
   }
-  const u16 from = load_le<u16>(&frame[layout.transport]);
-  const u16 to = load_le<u16>(&frame[layout.transport + 2u]);
-  return out ^ (u32{from} * 0x85ebca6bu) ^ (u32{to} * 0x85ebca6bu);
+  return limit.rlim_cur < wanted ? limit.rlim_cur / 2 : kMostSockets;
+}
+
+// Whether the library may open a socket for the frame.
+bool may_open_socket(std::span<const u8> frame) {
+  const FrameLayout layout = layout_of(frame);
+  if (layout.version == 0) return false;
+  if (!layout.is_tcp()) return true;
+  return (frame[layout.transport + 13u] & 0x12) == 0x02;  // SYN without ACK
 }
 
 i64 now_ns() {
@@ -42,12 +58,6 @@ i64 now_ns() {
 
 const char* text_or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
-}
-
-// Replaces a 16-bit word that a finished checksum covers (RFC 1624, equation 3).
-void patch_checksum(u8* checksum, u16 before, u16 after) {
-  const u32 sum = (load_be<u16>(checksum) ^ 0xffffu) + (before ^ 0xffffu) + after;
-  store_be(checksum, fold_checksum(sum));
 }
 
 sockaddr_storage socket_address(const NetEndpoint& endpoint, const char* fallback,
@@ -105,8 +115,12 @@ const SlirpCb& SlirpNet::callbacks() {
     out.timer_mod = [](void* timer, int64_t deadline_ms, void*) {
       static_cast<RouterTimer*>(timer)->deadline_ms = deadline_ms;
     };
-    out.register_poll_fd = [](int, void*) {};
-    out.unregister_poll_fd = [](int, void*) {};
+    out.register_poll_fd = [](int fd, void* self) {
+      static_cast<SlirpNet*>(self)->sockets_.insert(fd);
+    };
+    out.unregister_poll_fd = [](int fd, void* self) {
+      static_cast<SlirpNet*>(self)->sockets_.erase(fd);
+    };
     out.notify = [](void*) {};  // comes from the thread itself, which polls next
     out.init_completed = [](Slirp*, void*) {};
     out.timer_new_opaque = [](SlirpTimerId id, void* argument, void* self) -> void* {
@@ -158,6 +172,7 @@ Result<void> SlirpNet::open(const UserNetConfig& config) {
   c.vdomainname = text_or_null(config.domain);
   c.if_mtu = kLibraryMtu;
   c.if_mru = kLibraryMtu;
+  most_sockets_ = allow_descriptors();
   slirp_ = slirp_new(&c, &callbacks(), this);
   if (slirp_ == nullptr) return fail("the user network could not be set up; check its settings");
   for (const PortForward& forward : config.forwards) EMU_TRY(add_forward(forward));
@@ -240,6 +255,7 @@ void SlirpNet::after_poll(std::span<const pollfd> descriptors) {
         return events;
       },
       this);
+  forget_finished();
   const i64 now_ms = now_ns() / 1'000'000;
   for (RouterTimer* timer : std::vector(timers_)) {
     if (timer->deadline_ms < 0 || timer->deadline_ms > now_ms) continue;
@@ -248,50 +264,43 @@ void SlirpNet::after_poll(std::span<const pollfd> descriptors) {
   }
 }
 
-// The library takes TCP segments of any size, so what the guest left to the card as one stays one.
+// The library takes TCP segments of any size, and sends segments as large as its own MTU whatever
+// MSS a connecting guest asked for (and as large as it asked for where the guest was connected to).
+// So what the guest left to the card as one stays one.
 void SlirpNet::transmit(std::span<u8> frame, const Offload& offload) {
   if (offload.segments != Offload::Segments::kNone) {
     finish_large(frame);
   } else {
     finish_checksum(frame, offload);
   }
-  note_mss(frame);
-  slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
-}
-
-// The library sends segments as large as its own MTU, whatever MSS a connecting guest asked for
-// (and as large as it asked for where the guest was connected to). So it is told of a large one,
-// and segment_bytes() says how the frames are to be cut.
-void SlirpNet::note_mss(std::span<u8> frame) {
-  const FrameLayout layout = layout_of(frame);
-  const std::span<u8> option = mss_option(frame, layout);
-  if (option.empty()) return;
-  const u16 mss = load_be<u16>(option.data());
-  if (mss < kSmallestWholeMss) {
-    if (small_mss_.size() >= kMaxSmallMss) small_mss_.clear();
-    small_mss_[flow_of(frame, layout)] = mss;
-  } else {
-    small_mss_.erase(flow_of(frame, layout));
+  if (sockets_.size() >= most_sockets_ && may_open_socket(frame)) {
+    if (!std::exchange(refused_before_, true)) {
+      log(LogLevel::kWarning, "net",
+          "the guest has {} connections open at once; new ones are refused until some end",
+          sockets_.size());
+    }
+    return;
   }
-  if (mss >= kLargeSegment) return;
-  patch_checksum(&frame[layout.transport + 16u], mss, kLargeSegment);
-  store_be(option.data(), kLargeSegment);
+  flows_.from_guest(frame, kLargeSegment);
+  slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
+  forget_finished();
 }
 
-u16 SlirpNet::segment_bytes(std::span<const u8> frame, const FrameLayout& layout) const {
-  const auto whole = static_cast<u16>(kEthernetMtu + kEthernetHeader - layout.payload);
-  if (small_mss_.empty()) return whole;
-  const auto it = small_mss_.find(flow_of(frame, layout));
-  return it == small_mss_.end() ? whole : std::clamp(it->second, u16{64}, whole);
+void SlirpNet::forget_finished() {
+  for (std::vector<u8>& reset : flows_.take_resets()) {
+    slirp_input(slirp_, reset.data(), static_cast<int>(reset.size()));
+  }
 }
 
 void SlirpNet::frame_from_library(std::span<const u8> frame) {
   Offload offload;
   offload.checksum_valid = true;
   const bool fits = frame.size() <= kEthernetMtu + kEthernetHeader;
-  if (fits && small_mss_.empty()) return incoming(frame, offload);
   const FrameLayout layout = layout_of(frame);
-  if (fits && (!layout.is_tcp() || frame.size() - layout.payload <= segment_bytes(frame, layout))) {
+  const auto whole = static_cast<u16>(kEthernetMtu + kEthernetHeader - layout.payload);
+  const u16 segment_bytes = flows_.segment_bytes(frame, layout, whole);
+  flows_.from_library(frame, layout);
+  if (fits && (!layout.is_tcp() || frame.size() - layout.payload <= segment_bytes)) {
     return incoming(frame, offload);
   }
   if (!layout.is_tcp()) {
@@ -300,7 +309,7 @@ void SlirpNet::frame_from_library(std::span<const u8> frame) {
   }
   offload.segments = layout.version == 4 ? Offload::Segments::kTcp4 : Offload::Segments::kTcp6;
   offload.header_bytes = layout.payload;
-  offload.segment_bytes = segment_bytes(frame, layout);
+  offload.segment_bytes = segment_bytes;
   offload.checksum_start = layout.transport;
   offload.checksum_offset = 16;
   incoming(frame, offload);

@@ -9,13 +9,14 @@
 #include <netinet/in.h>
 #include <slirp/libslirp.h>
 
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
 #include "net/host_net.h"
+#include "net/nat_flows.h"
 #include "net/net_options.h"
 #include "net/offload.h"
 
@@ -61,13 +62,15 @@ class SlirpNet final : public HostNet {
   void after_poll(std::span<const pollfd> descriptors) override;
   void transmit(std::span<u8> frame, const Offload& offload) override;
   void frame_from_library(std::span<const u8> frame);
-  void note_mss(std::span<u8> frame);
-  [[nodiscard]] u16 segment_bytes(std::span<const u8> frame, const FrameLayout& layout) const;
+  void forget_finished();
   static const SlirpCb& callbacks();
 
   Slirp* slirp_ = nullptr;
   std::vector<RouterTimer*> timers_;  // owned by the library
-  std::map<u32, u16> small_mss_;      // of connections over something narrower than Ethernet
+  NatFlows flows_;
+  std::unordered_set<int> sockets_;  // the library's
+  std::size_t most_sockets_ = 0;
+  bool refused_before_ = false;
   // during one poll
   std::vector<pollfd>* filling_ = nullptr;
   std::span<const pollfd> polled_;

@@ -118,9 +118,17 @@ Result<std::unique_ptr<SocketNet>> SocketNet::create(const SocketConfig& config,
   return net;
 }
 
+std::unique_ptr<NetBackend> SocketNet::adopt(UniqueFd peer, std::mutex& machine_lock) {
+  SocketConfig config;
+  config.kind = SocketConfig::Kind::kGiven;
+  std::unique_ptr<SocketNet> net(new SocketNet(config, machine_lock));
+  net->peer_ = std::move(peer);
+  net->start_thread("emu-socket");
+  return net;
+}
+
 bool SocketNet::is_stream() const {
-  return config_.kind == SocketConfig::Kind::kListen ||
-         config_.kind == SocketConfig::Kind::kConnect;
+  return config_.kind != SocketConfig::Kind::kUdp && config_.kind != SocketConfig::Kind::kMulticast;
 }
 
 Result<void> SocketNet::open() {
@@ -206,7 +214,7 @@ void SocketNet::before_poll(std::vector<pollfd>& descriptors, int& timeout_ms) {
     descriptors.push_back({peer_.get(), events, 0});
   } else if (listener_) {
     descriptors.push_back({listener_.get(), POLLIN, 0});
-  } else {
+  } else if (config_.kind == SocketConfig::Kind::kConnect) {
     timeout_ms = kRetryMs;
   }
 }
@@ -226,6 +234,7 @@ void SocketNet::accept_peer() {
 }
 
 void SocketNet::connect_again() {
+  if (config_.kind != SocketConfig::Kind::kConnect) return;
   if (now_ms() < next_try_ms_) return;
   next_try_ms_ = now_ms() + kRetryMs;
   static_cast<void>(open_stream());

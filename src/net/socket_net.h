@@ -21,7 +21,7 @@
 namespace emu {
 
 struct SocketConfig {
-  enum class Kind : u8 { kListen, kConnect, kUdp, kMulticast };
+  enum class Kind : u8 { kListen, kConnect, kUdp, kMulticast, kGiven };
   Kind kind = Kind::kConnect;
   std::string path;   // Unix socket, or empty:
   NetEndpoint peer;   // kListen: where to listen
@@ -37,6 +37,8 @@ class SocketNet final : public HostNet {
   // Errors: an address that is taken or not there, a peer that does not answer.
   [[nodiscard]] static Result<std::unique_ptr<SocketNet>> create(const SocketConfig& config,
                                                                  std::mutex& machine_lock);
+  // A stream that is connected already. It is not connected again when it ends.
+  [[nodiscard]] static std::unique_ptr<NetBackend> adopt(UniqueFd peer, std::mutex& machine_lock);
   ~SocketNet() override;
 
  private:

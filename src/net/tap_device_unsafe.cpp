@@ -82,18 +82,28 @@ bool prepare_tap(int fd) {
          tap_ioctl(fd, TUNSETVNETLE, &little) == 0;
 }
 
-Result<UniqueFd> open_tap(std::string& interface) {
+namespace {
+
+// One queue of the device. `interface` is set to its name.
+Result<UniqueFd> open_queue(std::string& interface, bool several) {
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
   if (!fd && (errno == EACCES || errno == EPERM)) return no_rights(interface);
   if (!fd) {
     return fail_errno(errno, "cannot open /dev/net/tun (is the module loaded: sudo modprobe tun)");
   }
+  constexpr int kFlags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
   ifreq request = request_for(interface);
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  request.ifr_flags = static_cast<short>(several ? kFlags | IFF_MULTI_QUEUE : kFlags);
   int status = tap_ioctl(fd.get(), TUNSETIFF, &request);
-  if (status != 0 && errno == EINVAL) {  // it was made for several queues
+  if (status != 0 && errno == EINVAL && several) {
+    return fail(
+        "TAP device {} was made for one queue: leave queues= out, or make it anew with 'sudo ip "
+        "tuntap add dev {} mode tap multi_queue user $USER'",
+        interface, interface);
+  }
+  if (status != 0 && errno == EINVAL) {  // it was made for several
     request = request_for(interface);
-    request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE);
+    request.ifr_flags = static_cast<short>(kFlags | IFF_MULTI_QUEUE);
     status = tap_ioctl(fd.get(), TUNSETIFF, &request);
   }
   if (status != 0 && (errno == EPERM || errno == EACCES)) return no_rights(interface);
@@ -107,8 +117,20 @@ Result<UniqueFd> open_tap(std::string& interface) {
   }
   interface = request.ifr_name;
   if (!prepare_tap(fd.get())) return fail_errno(errno, "TAP device {} lacks headers", interface);
-  bring_up(interface);
   return fd;
+}
+
+}  // namespace
+
+Result<std::vector<UniqueFd>> open_tap(std::string& interface, unsigned queues) {
+  std::vector<UniqueFd> out;
+  while (out.size() < queues) {
+    auto queue = open_queue(interface, queues > 1);
+    if (!queue) return queue.error();
+    out.push_back(std::move(*queue));
+  }
+  bring_up(interface);
+  return out;
 }
 
 void set_tap_offloads(int fd, bool on) {

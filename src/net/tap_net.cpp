@@ -31,6 +31,10 @@ Result<TapConfig> TapConfig::parse(const NetOptions& options) {
       out.bridge = value;
     } else if (name == "ifname" && !bridge) {
       out.interface = value;
+    } else if (name == "queues" && !bridge) {
+      const auto queues = parse_net_number(name, value, 1, 16);
+      if (!queues) return queues.error();
+      out.queues = static_cast<unsigned>(*queues);
     } else if (name == "helper" && bridge) {
       out.helper = value;
     } else if ((name == "script" || name == "downscript") && value == "no") {
@@ -49,26 +53,26 @@ Result<TapConfig> TapConfig::parse(const NetOptions& options) {
 }
 
 Result<std::unique_ptr<TapNet>> TapNet::create(const TapConfig& config, std::mutex& machine_lock) {
-  UniqueFd fd;
+  std::vector<UniqueFd> queues;
   if (!config.helper.empty()) {
     auto asked = ask_bridge_helper(config.helper, config.bridge);
     if (!asked) return asked.error();
-    fd = std::move(*asked);
-    if (!prepare_tap(fd.get())) return fail("{} gave no TAP device", config.helper);
+    queues.push_back(std::move(*asked));
+    if (!prepare_tap(queues.front().get())) return fail("{} gave no TAP device", config.helper);
   } else {
     std::string interface = config.interface;
-    auto opened = open_tap(interface);
+    auto opened = open_tap(interface, config.queues);
     if (!opened) return opened.error();
-    fd = std::move(*opened);
+    queues = std::move(*opened);
     if (!config.bridge.empty()) EMU_TRY(join_bridge(config.bridge, interface));
   }
-  std::unique_ptr<TapNet> net(new TapNet(std::move(fd), machine_lock));
+  std::unique_ptr<TapNet> net(new TapNet(std::move(queues), machine_lock));
   net->start_thread("emu-tap");
   return net;
 }
 
-TapNet::TapNet(UniqueFd fd, std::mutex& machine_lock)
-    : HostNet(machine_lock), fd_(std::move(fd)), buffer_(kHeader + kMaxFrameBytes) {}
+TapNet::TapNet(std::vector<UniqueFd> queues, std::mutex& machine_lock)
+    : HostNet(machine_lock), queues_(std::move(queues)), buffer_(kHeader + kMaxFrameBytes) {}
 
 TapNet::~TapNet() {
   stop_thread();
@@ -77,17 +81,20 @@ TapNet::~TapNet() {
 void TapNet::before_poll(std::vector<pollfd>& descriptors, int&) {
   if (card_takes_offloads() != offloads_on_) {
     offloads_on_ = !offloads_on_;
-    set_tap_offloads(fd_.get(), offloads_on_);
+    set_tap_offloads(queues_.front().get(), offloads_on_);  // the device's, not the queue's
   }
-  if (!incoming_full()) descriptors.push_back({fd_.get(), POLLIN, 0});
+  if (incoming_full()) return;
+  for (const UniqueFd& queue : queues_) descriptors.push_back({queue.get(), POLLIN, 0});
 }
 
 void TapNet::after_poll(std::span<const pollfd> descriptors) {
-  if (descriptors.empty() || descriptors[0].revents == 0) return;
-  for (unsigned i = 0; i < kFramesPerPoll && !incoming_full(); ++i) {
-    const ssize_t got = ::read(fd_.get(), buffer_.data(), buffer_.size());
-    if (got <= 0) return;
-    take_frame(std::span<const u8>(buffer_).first(static_cast<std::size_t>(got)));
+  for (const pollfd& queue : descriptors) {
+    if (queue.revents == 0) continue;
+    for (unsigned i = 0; i < kFramesPerPoll && !incoming_full(); ++i) {
+      const ssize_t got = ::read(queue.fd, buffer_.data(), buffer_.size());
+      if (got <= 0) break;
+      take_frame(std::span<const u8>(buffer_).first(static_cast<std::size_t>(got)));
+    }
   }
 }
 
@@ -104,6 +111,15 @@ void TapNet::take_frame(std::span<const u8> bytes) {
   offload.checksum_start = load_le<u16>(&bytes[6]);
   offload.checksum_offset = load_le<u16>(&bytes[8]);
   incoming(bytes.subspan(kHeader), offload);
+}
+
+// The kernel answers a flow on the queue that it came from (tuntap.rst), so each keeps to one.
+int TapNet::queue_for(std::span<const u8> frame) const {
+  if (queues_.size() == 1) return queues_.front().get();
+  const FrameLayout layout = layout_of(frame);
+  if (layout.transport == 0) return queues_.front().get();
+  const u32 ports = sum_words(frame.subspan(layout.transport, 4));
+  return queues_[((ports * 0x9e3779b1u) >> 16) % queues_.size()].get();
 }
 
 // The kernel checks the header against the frame and drops what does not fit. A full device drops
@@ -128,7 +144,7 @@ void TapNet::transmit(std::span<u8> frame, const Offload& offload) {
     store_le(&header[4], offload.segment_bytes);
   }
   const iovec parts[] = {{header.data(), header.size()}, {frame.data(), frame.size()}};
-  [[maybe_unused]] const ssize_t sent = ::writev(fd_.get(), parts, 2);
+  [[maybe_unused]] const ssize_t sent = ::writev(queue_for(frame), parts, 2);
 }
 
 }  // namespace emu

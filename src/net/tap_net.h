@@ -18,9 +18,10 @@ namespace emu {
 struct TapConfig {
   std::string interface;  // empty: the host picks a name
   std::string bridge;     // the device joins this bridge
+  unsigned queues = 1;    // of the device; flows stay on theirs
   std::string helper;     // kind "bridge": the program that makes the device for unprivileged users
 
-  // Of kinds "tap" (ifname=, br=) and "bridge" (br=, helper=).
+  // Of kinds "tap" (ifname=, br=, queues=) and "bridge" (br=, helper=).
   [[nodiscard]] static Result<TapConfig> parse(const NetOptions& options);
 };
 
@@ -34,20 +35,23 @@ class TapNet final : public HostNet {
 
  private:
   static constexpr std::size_t kHeader = 12;
-  TapNet(UniqueFd fd, std::mutex& machine_lock);
+  TapNet(std::vector<UniqueFd> queues, std::mutex& machine_lock);
   void before_poll(std::vector<pollfd>& descriptors, int& timeout_ms) override;
   void after_poll(std::span<const pollfd> descriptors) override;
   void transmit(std::span<u8> frame, const Offload& offload) override;
   void take_frame(std::span<const u8> bytes);
 
-  UniqueFd fd_;
+  [[nodiscard]] int queue_for(std::span<const u8> frame) const;
+
+  const std::vector<UniqueFd> queues_;
   bool offloads_on_ = false;
   std::vector<u8> buffer_;
 };
 
 // The system's part; see tap_device_unsafe.cpp.
-// Opens the device with virtio headers of 12 bytes; sets `interface` to its name.
-[[nodiscard]] Result<UniqueFd> open_tap(std::string& interface);
+// Opens the device with virtio headers of 12 bytes, once for each of its queues; sets `interface`
+// to its name.
+[[nodiscard]] Result<std::vector<UniqueFd>> open_tap(std::string& interface, unsigned queues);
 // Gives a descriptor that somebody else opened the same settings. False: it is no such device.
 [[nodiscard]] bool prepare_tap(int fd);
 // Whether the kernel may hand over unfinished checksums and large segments.

@@ -257,9 +257,11 @@ bool TcgCpu::take_requests(Service& service) noexcept {
 // An external interrupt is about to be delivered: what does it find?
 void TcgCpu::note_user_tick() noexcept {
   const CpuState& s = frame_->cpu;
-  if (!user_policy_.on() || s.cpl() != 3 || !s.code64()) return;
-  user_policy_.tick(s.cr3, counters_.system[ZYDIS_MNEMONIC_SYSCALL] + counters_.faults,
-                    thread_time_ns());
+  if (!user_policy_.on() || s.cpl() != 3 || mode_.code() == CodeSize::k16) return;
+  const u64 system_calls = counters_.system[ZYDIS_MNEMONIC_SYSCALL] +
+                           counters_.system[ZYDIS_MNEMONIC_SYSENTER] +
+                           counters_.system[ZYDIS_MNEMONIC_INT];
+  user_policy_.tick(s.cr3, system_calls + counters_.faults, thread_time_ns());
 }
 
 // Delivers the pending event of highest priority, if the state lets it.

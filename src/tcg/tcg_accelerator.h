@@ -17,7 +17,7 @@ namespace emu {
                                                               const Clock& clock,
                                                               const TcgOptions& options);
 
-// Why this host cannot run a guest's 64-bit programs natively (they are translated then), as part
+// Why this host cannot run a guest's programs natively (they are translated then), as part
 // of a sentence; empty: it can. Makes a process for a moment.
 [[nodiscard]] std::string native_user_missing();
 

@@ -243,8 +243,8 @@ class TcgCpu final : public VCpu, public CpuMemory {
   void run_native();
   // Whether the code that is to run next runs natively.
   [[nodiscard]] bool wants_native() const noexcept {
-    return user_policy_.on() && mode_.cpl == 3 && mode_.code64() && !mode_.single_step &&
-           !mode_.always_slow && user_policy_.wants(frame_->cpu.cr3) &&
+    return user_policy_.on() && mode_.cpl == 3 && mode_.code() != CodeSize::k16 &&
+           !mode_.single_step && !mode_.always_slow && user_policy_.wants(frame_->cpu.cr3) &&
            !user_->leaves_out(frame_->cpu.rip);
   }
   void note_user_tick() noexcept;

@@ -8,7 +8,7 @@
 
 namespace emu {
 
-// Which 64-bit ring-3 code runs natively in a process of its own.
+// Which ring-3 code runs natively in a process of its own.
 enum class NativeUser : u8 { kOff, kComputing, kAlways };
 
 struct TcgOptions {

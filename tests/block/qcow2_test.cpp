@@ -194,16 +194,6 @@ TEST_F(Qcow2Files, RefcountsOfADirtyImageAreRepairedOnOpening) {
            " | (! grep -q failed)");
 }
 
-TEST_F(Qcow2Files, ABitmapIsMarkedStaleBeforeTheFirstChange) {
-  const std::string path = dir_.file("disk.qcow2");
-  must_run("qemu-img create -q -f qcow2 " + path + " 4M && qemu-img bitmap --add " + path + " b");
-  const auto untouched = read_file(path);
-  (void)must_open(path);
-  EXPECT_EQ(read_file(path), untouched);  // opening alone changes nothing
-  ASSERT_TRUE(write_flat(*must_open(path), 0, std::vector<u8>(512, u8{1})));
-  EXPECT_EQ(read_file(path)[95] & 1, 0);  // autoclear bit 0
-}
-
 TEST_F(Qcow2Files, ARefcountTableThatIsTooSmallGrows) {
   // 512-byte clusters and 64-bit counts: one table cluster describes 2 MiB.
   const std::string path = dir_.file("disk.qcow2");

@@ -90,6 +90,13 @@ def test_bad_network_words(folder):
             (["--nic", "user,mac=01:00:00:00:00:01"], ("multicast",)),
             (["--nic", "user,colour=blue"], ("colour",)),
             (["--nic", "user,restrict=maybe"], ("restrict", "maybe")),
+            (["--nic", "user,rate=10Q"], ("rate", "10M", "10Q")),
+            (["--nic", "user,delay=1h"], ("delay", "20ms", "1h")),
+            (["--nic", "user,guestfwd=10.0.2.100:80"], ("10.0.2.100:80-cmd:cat",)),
+            (["--nic", "tap,queues=99"], ("queues", "16")),
+            (["--nic", "hubport,hubid=-1"], ("hubid", "255")),
+            (["-netdev", "user,id=u", "-netdev", "hubport,id=p,hubid=2,netdev=u"], ("hub", "hubid=2")),
+            (["-netdev", "hubport,id=p,netdev=u"], ("id=u",)),
             (["--nic", "user,model=ne2k_isa,iobase=0x301"], ("iobase", "0x301", "32")),
             (["--nic", "user,model=ne2k_isa,irq=2"], ("irq", "3", "15")),
             (["--nic", "user,model=ne2k_isa", "--nic", "user,model=ne2k_isa"], ("ne2k_isa", "iobase=", "irq=")),
@@ -120,6 +127,7 @@ def test_networks_the_host_refuses(folder):
     refuses(["--nic", "socket,connect=unix:/nonexistent", disk], 1, "/nonexistent", "listen=")
     refuses(["--nic", "socket,listen=192.0.2.1:5000", disk], 1, "192.0.2.1:5000")
     refuses(["--nic", "bridge,helper=/nonexistent", disk], 1, "/nonexistent", "apt install")
+    refuses(["--nic", "passt,path=/nonexistent", disk], 1, "/nonexistent", "apt install passt")
     refuses(["--nic", "tap,ifname=much-too-long-a-name", disk], 2, "much-too-long-a-name")
     refuses(["--nic", "socket,mcast=10.0.0.1:1", disk], 2, "multicast")
 

@@ -147,6 +147,8 @@ CASES = {
     "disk_nvme": disk_on("if=nvme", "nvme0n1"),
     "disk_usb_xhci": disk_on("if=usb -device qemu-xhci", "sda"),
     "disk_usb_uhci": disk_on("if=usb", "sda"),
+    "disk_scsi": disk_on("if=scsi", "sda"),
+    "demo_disk_scsi_smp2": demo_on("if=scsi -smp 2"),
     "demo_disk_virtio_packed_smp2": demo_on("if=virtio,packed=on -smp 2"),
     "memtest_x64": memtest("x64", r"Pass:\s*1\b"),
     "memtest_x64_smp2": memtest("x64", r"#[2-9] +\[", cpus=2),

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Kills the emulator in the middle of a guest's work, again and again, with one disk: each time the
-# image checks clean (lost clusters excepted), and the guest finds every file that it had fsynced.
+# Kills the emulator in the middle of a guest's work, again and again, with the same disks: each time
+# the image checks clean (lost clusters excepted), and the guest finds every file that it had fsynced.
+# Controllers and image formats take turns; each format keeps its disk and its files for all rounds.
 # Usage: kill9.py ROUNDS GUESTS_FOLDER EMULATOR...     (200 rounds take about an hour)
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import hashlib
@@ -19,6 +20,8 @@ import tempfile
 import time
 
 SHELL = r"demo:~# |demo:/root# "
+FORMATS = ("qcow2", "raw", "vdi", "vmdk", "vhdx", "vpc")
+CONTROLLERS = ("virtio", "ide", "nvme")  # that the guest's kernel has drivers for
 SECONDS = 240  # until a guest counts as hung
 # Writes files 1, 2, ... whose contents follow from their number; says so when each is on the disk.
 WORK = ("mkdir -p /k; n={first}; while :; do seq $n 7 $((n * 50)) | "
@@ -65,8 +68,12 @@ def contents(number):
     return hashlib.md5("".join(f"{n}\n" for n in lines).encode()).hexdigest()
 
 
-def check_image(image):
+def check_image(image, form):
     """Leaked clusters are what a cut may leave behind; errors are not."""
+    if form not in ("qcow2", "vdi", "vmdk", "vhdx"):
+        return  # qemu-img knows no check for them
+    if form == "vhdx":  # what a log holds must be replayed first, as every opening does
+        subprocess.run(["qemu-img", "check", "-q", "-r", "all", image], capture_output=True, check=False)
     out = subprocess.run(["qemu-img", "check", "--output=json", image], capture_output=True,
                          text=True, check=False)
     report = json.loads(out.stdout)
@@ -85,31 +92,52 @@ def check_files(guest, kept):
             raise RuntimeError(f"file {number} of {kept} was lost or changed")
 
 
-def run(rounds, demo, emulator, folder):
-    image = os.path.join(folder, "kill9.qcow2")
-    shutil.copy(demo, image)
-    seed = int(os.environ.get("KILL9_SEED", "6"))
-    dice = random.Random(seed)
-    kept = 0
-    for number in range(rounds + 1):
-        guest = Guest(emulator + ["-nographic", "-m", "256", "--disk", f"{image},if=virtio"])
+class Disk:
+    """One image, and how many files its guest has been promised."""
+
+    def __init__(self, demo, form, folder):
+        self.form = form
+        self.kept = 0
+        self.image = os.path.join(folder, f"kill9.{form}")
+        if form == "qcow2":
+            shutil.copy(demo, self.image)
+        else:
+            subprocess.run(["qemu-img", "convert", "-O", form, demo, self.image], check=True)
+
+    def one_round(self, controller, emulator, dice):
+        guest = Guest(emulator + ["-nographic", "-m", "256", "--disk",
+                                  f"{self.image},format={self.form},if={controller}"])
         try:
             guest.wait_for(SHELL)
-            if kept:
-                check_files(guest, kept)
-            if number == rounds:
-                break
+            if self.kept:
+                check_files(guest, self.kept)
             start = len(guest.said)
-            guest.type(WORK.format(first=kept + 1))
-            guest.wait_for(rf"kept {kept + 1}\.", start)
+            guest.type(WORK.format(first=self.kept + 1))
+            guest.wait_for(rf"kept {self.kept + 1}\.", start)
             until = time.monotonic() + dice.uniform(0.0, 1.0)
             while time.monotonic() < until and guest.read(0.01):
                 pass
         finally:
             guest.kill()
-        kept = max(int(n) for n in re.findall(r"kept (\d+)\.", guest.said))
-        check_image(image)
-        print(f"round {number + 1}: {kept} files are kept", flush=True)
+        self.kept = max(int(n) for n in re.findall(r"kept (\d+)\.", guest.said))
+        check_image(self.image, self.form)
+
+
+def run(rounds, demo, emulator, folder):
+    dice = random.Random(int(os.environ.get("KILL9_SEED", "6")))
+    formats = os.environ.get("KILL9_FORMATS", " ".join(FORMATS)).split()[:rounds]
+    disks = [Disk(demo, form, folder) for form in formats]
+    first = dice.randrange(len(CONTROLLERS))
+    for number in range(rounds):
+        disk = disks[number % len(disks)]
+        # Another controller for each disk each time.
+        turn = first + number + number // len(disks)
+        controller = CONTROLLERS[turn % len(CONTROLLERS)]
+        try:
+            disk.one_round(controller, emulator, dice)
+        except RuntimeError as complaint:
+            raise RuntimeError(f"round {number + 1}, {disk.form} on {controller}: {complaint}") from None
+        print(f"round {number + 1}: {disk.form} on {controller}: {disk.kept} files are kept", flush=True)
 
 
 def main():

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # A machine without disks starts from the network: iPXE out of the card's ROM, an address by DHCP, a
-# script by TFTP. Meanwhile the monitor shows the card and pulls its cable.
+# script by TFTP. Meanwhile the monitor shows the card and pulls its cable. Under UEFI, the ROM is the
+# card's driver, and what comes by TFTP is a program.
 # Usage: network_boot.py CARD EMULATOR...        network_boot.py --list
+# CARD is uefi_CARD under UEFI; the list has two of these, the others work alike.
 # Exit status: 0 as expected, 1 not, 77 something the test needs is missing.
 import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,9 +19,23 @@ import time
 
 MISSING = 77
 SECONDS = 240
-CARDS = {"virtio-net": "virtio", "e1000": "e1000", "rtl8139": "rtl8139", "pcnet": "pcnet", "ne2k_pci": "ne2k_pci"}
+CARDS = {"virtio-net": "virtio", "e1000": "e1000", "e1000e": "e1000e", "rtl8139": "rtl8139", "pcnet": "pcnet", "ne2k_pci": "ne2k_pci"}
+UEFI = "/usr/share/ovmf/OVMF.fd"
 SAYS = "started-from-the-network 52:54:00:00:00:77"
 SCRIPT = "#!ipxe\necho started-from-the-network ${net0/mac}\nprompt waits\n"
+
+
+def efi_program():
+    """An EFI application for x86-64 that says SAYS on the serial port and halts (PE/COFF 1.1)."""
+    code = bytes.fromhex("488d3512000000" "66baf803" "ac" "84c0" "7403" "ee" "ebf8" "f4" "ebfd")
+    code = code[:3] + struct.pack("<I", len(code) - 7) + code[7:] + SAYS.encode() + b"\r\n\0"
+    headers = b"MZ".ljust(0x3c, b"\0") + struct.pack("<I", 0x40)
+    headers += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, 1, 0, 0, 0, 240, 0x22)
+    headers += struct.pack("<HBBIIIII", 0x20b, 1, 0, 0x200, 0, 0, 0x1000, 0x1000)
+    headers += struct.pack("<QIIHHHHHHIIIIHH", 0, 0x1000, 0x200, 0, 0, 0, 0, 0, 0, 0, 0x2000, 0x200, 0, 10, 0)
+    headers += struct.pack("<QQQQII", 0x10000, 0x10000, 0, 0, 0, 16) + bytes(16 * 8)
+    headers += b".text\0\0\0" + struct.pack("<IIIIIIHHI", 0x200, 0x1000, 0x200, 0x200, 0, 0, 0, 0, 0x60000020)
+    return headers.ljust(0x200, b"\0") + code.ljust(0x200, b"\0")
 
 
 class Monitor:
@@ -56,19 +73,22 @@ def check_monitor(path, card):
 
 def main():
     if sys.argv[1] == "--list":
-        print("\n".join(CARDS))
+        print("\n".join([*CARDS, "uefi_e1000e", "uefi_virtio-net"]))
         return 0
-    card = sys.argv[1]
-    rom = f"/usr/lib/ipxe/qemu/pxe-{CARDS[card]}.rom"
-    if not os.path.isfile(rom):
-        print(f"{card}: skipped, {rom} is missing (package ipxe-qemu)")
-        return MISSING
+    name = sys.argv[1]
+    uefi, card = name.startswith("uefi_"), name.removeprefix("uefi_")
+    rom = f"/usr/lib/ipxe/qemu/efi-{CARDS[card]}.rom"
+    for file, package in ((rom, "ipxe-qemu"), (UEFI, "ovmf")):
+        if not os.path.isfile(file) and (uefi or file != UEFI):
+            print(f"{name}: skipped, {file} is missing (package {package})")
+            return MISSING
+    firmware = ["-m", "256", "--firmware", UEFI] if uefi else ["-m", "64"]
     started, trouble, said = time.monotonic(), None, ""
     with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, "boot.ipxe").write_text(SCRIPT)
+        pathlib.Path(folder, "boot").write_bytes(efi_program() if uefi else SCRIPT.encode())
         process = subprocess.Popen(
-            sys.argv[2:] + ["-nographic", "-m", "64", "--boot", "n", "--monitor", f"unix:{folder}/monitor", "--nic",
-                            f"user,model={card},mac=52:54:00:00:00:77,tftp={folder},bootfile=boot.ipxe"],
+            sys.argv[2:] + ["-nographic", *firmware, "--boot", "n", "--monitor", f"unix:{folder}/monitor", "--nic",
+                            f"user,model={card},mac=52:54:00:00:00:77,tftp={folder},bootfile=boot"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         timer = threading.Timer(SECONDS, process.kill)
         timer.start()
@@ -87,7 +107,7 @@ def main():
         trouble = trouble or "the script did not run"
     if trouble:
         print(said[-3000:])
-    print(f"{card}: {trouble or 'as expected'} ({time.monotonic() - started:.1f} s)")
+    print(f"{name}: {trouble or 'as expected'} ({time.monotonic() - started:.1f} s)")
     return 1 if trouble else 0
 
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/vm_time.h"
 #include "devices/network/e1000.h"
+#include "devices/network/e1000e.h"
 #include "devices/network/ne2000.h"
 #include "devices/network/pcnet.h"
 #include "devices/network/rtl8139.h"
@@ -31,15 +32,17 @@ class Rig {
   explicit Rig(u8 card) {
     memory_->add(*ram_region_, 0);
     bar_ = 0x10;
-    if (card % 5 == 0) {
+    if (card % 6 == 0) {
       device_ = std::make_unique<E1000>(bus_, kDevfn, "e1000", kMac, net_, clock_);
-    } else if (card % 5 == 2) {
+    } else if (card % 6 == 5) {
+      device_ = std::make_unique<E1000e>(bus_, kDevfn, "e1000e", kMac, net_, clock_);
+    } else if (card % 6 == 2) {
       bar_ = 0x14;
       device_ = std::make_unique<Rtl8139>(bus_, kDevfn, "rtl8139", kMac, net_);
-    } else if (card % 5 == 3) {
+    } else if (card % 6 == 3) {
       bar_ = 0x14;
       device_ = std::make_unique<Pcnet>(bus_, kDevfn, "pcnet", kMac, net_);
-    } else if (card % 5 == 4) {
+    } else if (card % 6 == 4) {
       auto made = std::make_unique<Ne2000Pci>(bus_, kDevfn, "ne2000", kMac, net_);
       registers_ = &made->chip();
       device_ = std::move(made);
@@ -51,6 +54,10 @@ class Rig {
     }
     device_->reset();
     bus_.write_config(0, kDevfn, bar_, 4, kBar);
+    if (card % 6 == 5) {
+      bus_.write_config(0, kDevfn, 0x1c, 4, kBar + 0x20000);  // the table of messages
+      bus_.write_config(0, kDevfn, 0xa2, 2, card < 128 ? 0x8000 : 0);
+    }
     bus_.write_config(0, kDevfn, 4, 2, 7);
   }
   void step(std::span<const u8> s) {
@@ -61,11 +68,11 @@ class Rig {
     }
     switch (s[0] % 8) {
       case 0:
-        return space_.store(kBar + at % 0x6000 / 4 * 4, 4, value);
+        return space_.store(kBar + at % kRegisters / 4 * 4, 4, value);
       case 1:
-        return space_.store(kBar + at % 0x6000 / 2 * 2, 2, value);
+        return space_.store(kBar + at % kRegisters / 2 * 2, 2, value);
       case 2:
-        return static_cast<void>(space_.load(kBar + at % 0x6000 / 4 * 4, 4));
+        return static_cast<void>(space_.load(kBar + at % kRegisters / 4 * 4, 4));
       case 3:
         return space_.store(at % kRamBytes, 4, u32{value} << (s[0] / 8 % 2 * 16));
       case 4:
@@ -113,6 +120,7 @@ class Rig {
 
   static constexpr u8 kDevfn = pci::devfn(3, 0);
   static constexpr u64 kBar = 0xe0000000, kRamBytes = 64 * kKiB;
+  static constexpr u64 kRegisters = 0xc000;
   std::unique_ptr<GuestRam> ram_ = std::move(*GuestRam::create("ram", kRamBytes));
   std::unique_ptr<Region> memory_ = Region::container("memory", u64{1} << 32);
   std::unique_ptr<Region> ports_ = Region::container("ports", 0x10000);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 
 #include "base/bits.h"
@@ -134,6 +135,42 @@ TEST(UserNetwork, HostileFramesAreSurvived) {
   ASSERT_TRUE(rig.wait_for(1));
 }
 
+// UDP from 10.0.2.15:`port` to the host's port 9 (discard), which opens a socket each.
+Frame datagram(u16 port) {
+  Frame f(14 + 20 + 8 + 4);
+  const u8 head[] = {0x52, 0x55, 10, 0, 2, 2, 0x52, 0x54, 0, 1, 2, 3, 8, 0, 0x45};
+  std::copy_n(head, sizeof head, f.begin());
+  store_be(&f[16], u16{32});
+  f[22] = 64;
+  f[23] = 17;
+  store_be(&f[26], u32{0x0a00020f});
+  store_be(&f[30], u32{0x0a000202});
+  store_be(&f[24], fold_checksum(sum_words(std::span(f).subspan(14, 20))));
+  store_be(&f[34], port);
+  store_be(&f[36], u16{9});
+  store_be(&f[38], u16{12});
+  return f;
+}
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
+TEST(UserNetwork, AGuestOpensOnlySoManySockets) {
+  UserRig rig;
+  {
+    const std::lock_guard guard(rig.lock);
+    rig.net->set_running(true);
+  }
+  const auto before = open_descriptors();
+  rig.send(arp_request(2));
+  for (unsigned port = 1; port < 6000; ++port) rig.send(datagram(static_cast<u16>(port)));
+  rig.send(arp_request(3));  // behind all that
+  ASSERT_TRUE(rig.wait_for(2));
+  EXPECT_GT(open_descriptors(), before + 100);
+  EXPECT_LE(open_descriptors(), before + 2048);
+}
+
 TEST(Capture, FileHoldsWhatPassed) {
   const std::string path = testing::TempDir() + "capture_test.pcapng";
   {
@@ -165,17 +202,85 @@ TEST(Shaper, HoldsFramesBack) {
   EXPECT_GE(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(40));
 }
 
-TEST(Hub, EveryoneElseHears) {
+// A card of a machine with a lock of its own, on a hub.
+struct HubRig {
+  std::mutex lock;
+  Card card;
+  std::unique_ptr<NetBackend> net;
+
+  explicit HubRig(Hub& hub) : net(hub.plug(lock)) {
+    const std::lock_guard guard(lock);
+    net->set_receiver(&card);
+    net->set_running(true);
+  }
+  bool wait_for(std::size_t count) {
+    std::unique_lock guard(lock);
+    return card.changed.wait_for(guard, std::chrono::seconds(20),
+                                 [&] { return card.frames.size() >= count; });
+  }
+  void send(const Frame& frame) {
+    const std::lock_guard guard(lock);
+    net->send(frame);
+  }
+};
+
+TEST(Hub, EveryoneElseHearsThoughMachinesHaveTheirOwnLocks) {
   const auto hub = Hub::create();
-  const auto a = hub->plug(), b = hub->plug(), c = hub->plug();
-  Card card_a, card_b, card_c;
-  a->set_receiver(&card_a);
-  b->set_receiver(&card_b);
-  c->set_receiver(&card_c);
-  a->send(arp_request(2));
-  EXPECT_EQ(card_a.frames.size(), 0u);
-  EXPECT_EQ(card_b.frames.size(), 1u);
-  EXPECT_EQ(card_c.frames.size(), 1u);
+  HubRig a(*hub), b(*hub), c(*hub);
+  a.send(arp_request(2));
+  ASSERT_TRUE(b.wait_for(1));
+  ASSERT_TRUE(c.wait_for(1));
+  b.send(arp_request(3));
+  ASSERT_TRUE(a.wait_for(1));
+  ASSERT_TRUE(c.wait_for(2));
+  EXPECT_EQ(a.card.frames.size(), 1u) << "not its own";
+  EXPECT_EQ(c.card.frames[0], arp_request(2));
+  EXPECT_EQ(c.card.frames[1], arp_request(3));
+}
+
+TEST(Hub, ASlowCardHoldsNobodyUpAndLosesNothing) {
+  const auto hub = Hub::create();
+  HubRig a(*hub), slow(*hub), quick(*hub);
+  {
+    const std::lock_guard guard(slow.lock);
+    slow.card.room = 0;
+  }
+  for (u8 i = 0; i < 200; ++i) a.send(arp_request(i));
+  ASSERT_TRUE(quick.wait_for(200));
+  {
+    const std::lock_guard guard(slow.lock);
+    slow.card.room = 1000;
+    slow.net->receiver_ready();
+  }
+  ASSERT_TRUE(slow.wait_for(200));
+  EXPECT_EQ(slow.card.frames[199], arp_request(199));
+}
+
+TEST(Hub, AnUplinkIsOnTheWireToo) {
+  Hubs hubs;
+  std::mutex lock;
+  Card first, second;
+  auto a = open_net({"hubport", {{"hubid", "3"}, {"uplink", "user,ipv6=off"}}}, lock, hubs);
+  auto b = open_net({"hubport", {{"hubid", "3"}}}, lock, hubs);
+  ASSERT_TRUE(a && b);
+  {
+    const std::lock_guard guard(lock);
+    (*a)->set_receiver(&first);
+    (*b)->set_receiver(&second);
+    (*a)->set_running(true);
+    (*b)->set_running(true);
+    (*b)->send(arp_request(2));
+  }
+  std::unique_lock guard(lock);
+  const auto heard = [&](Card& card, std::size_t count) {
+    return card.changed.wait_for(guard, std::chrono::seconds(20),
+                                 [&] { return card.frames.size() >= count; });
+  };
+  ASSERT_TRUE(heard(second, 1));
+  EXPECT_EQ(load_be<u32>(&second.frames[0][28]), 0x0a000202u) << "the router answers";
+  ASSERT_TRUE(heard(first, 2)) << "the question and the answer";
+  (*a)->set_receiver(nullptr);
+  (*b)->set_receiver(nullptr);
 }
 
 }  // namespace

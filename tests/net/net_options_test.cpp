@@ -111,5 +111,41 @@ TEST(SlirpNet, ForeignAddressIsASentence) {
   EXPECT_NE(net.error().message.find("no such address"), std::string::npos) << net.error().message;
 }
 
+TEST(NetOptions, RatesAndDelaysHaveUnits) {
+  EXPECT_EQ(*parse_rate("10M"), 10'000'000u);
+  EXPECT_EQ(*parse_rate("1.5Gbit"), 1'500'000'000u);
+  EXPECT_EQ(*parse_rate("64k"), 64'000u);
+  EXPECT_EQ(*parse_rate("5000"), 5000u);
+  EXPECT_EQ(*parse_delay_ns("20ms"), 20'000'000u);
+  EXPECT_EQ(*parse_delay_ns("20"), 20'000'000u);
+  EXPECT_EQ(*parse_delay_ns("1.5s"), 1'500'000'000u);
+  EXPECT_EQ(*parse_delay_ns("300us"), 300'000u);
+  for (const char* bad : {"", "M", "10Q", "10 M", "-1", "1e9", "999", "2000G", "nan"}) {
+    EXPECT_FALSE(parse_rate(bad)) << bad;
+  }
+  for (const char* bad : {"", "ms", "20min", "11s", "-1ms", "inf"}) {
+    EXPECT_FALSE(parse_delay_ns(bad)) << bad;
+  }
+}
+
+TEST(NetOptions, WordsOfANetwork) {
+  const NetOptions words = parse_net_words("user,id=u,hostfwd=tcp::1-:2,tftp=a,,b,restrict");
+  EXPECT_EQ(words.kind, "user");
+  const NetOptions same{"user", {{"hostfwd", "tcp::1-:2"}, {"tftp", "a,b"}, {"restrict", "on"}}};
+  EXPECT_EQ(words, same);
+  EXPECT_EQ(parse_net_words("type=tap,br=br0").kind, "tap");
+}
+
+TEST(NetOptions, HubsAndPasst) {
+  EXPECT_TRUE(check_net_options({"hubport", {{"hubid", "1"}, {"uplink", "user,restrict=on"}}}));
+  EXPECT_FALSE(check_net_options({"hubport", {{"hubid", "256"}}}));
+  EXPECT_FALSE(check_net_options({"hubport", {{"uplink", "hubport,hubid=1"}}}));
+  EXPECT_FALSE(check_net_options({"hubport", {{"uplink", "user,colour=blue"}}}));
+  EXPECT_TRUE(check_net_options({"passt", {{"tcp-ports", "2222:22"}}}));
+  EXPECT_FALSE(check_net_options({"passt", {{"colour", "blue"}}}));
+  EXPECT_TRUE(check_net_options({"tap", {{"queues", "4"}}}));
+  EXPECT_FALSE(check_net_options({"tap", {{"queues", "0"}}}));
+}
+
 }  // namespace
 }  // namespace emu

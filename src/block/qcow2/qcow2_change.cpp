@@ -41,11 +41,13 @@ Result<void> Qcow2Image::resize(u64 new_size) {
     const std::unique_lock lock(lock_);
     EMU_TRY(prepare_to_write());
     const u64 covers = header_.l2_covers_bytes();
+    EMU_TRY(hold_all_bitmaps());
     EMU_TRY(grow_l1(new_size / covers + (new_size % covers != 0 ? 1 : 0)));
     EMU_TRY(commit());
     if (data_ != nullptr) EMU_TRY(data_->grow(new_size));
     EMU_TRY(write_fields(*file_, kOffSize, new_size, 0, false));
     header_.size_bytes = new_size;
+    EMU_TRY(bitmaps_.resize(new_size, *refcounts_, metadata_));
   }
   // What a larger backing image holds there must not come to light.
   if (new_size > old_size && shows_backing(old_size))
@@ -115,6 +117,7 @@ Result<void> Qcow2Image::write_compressed(u64 offset, std::span<const u8> cluste
   }
   const std::unique_lock lock(lock_);
   EMU_TRY(prepare_to_write());
+  bitmaps_.mark(offset, cluster.size());
   EMU_TRY(commit_if_crowded());
   EMU_TRY(own_l2_table(offset));
   auto old = read_entry(offset);
@@ -249,8 +252,17 @@ Result<void> Qcow2Image::make_snapshot(const std::string& name) {
 }
 
 Result<void> Qcow2Image::apply_snapshot(const std::string& tag) {
-  return change_offline(
-      [&](ByteFile& file, const Header& header) { return revert_to_snapshot(file, header, tag); });
+  {
+    const std::unique_lock lock(lock_);
+    EMU_TRY(prepare_to_write());
+    EMU_TRY(hold_all_bitmaps());
+  }
+  EMU_TRY(change_offline(
+      [&](ByteFile& file, const Header& header) { return revert_to_snapshot(file, header, tag); }));
+  const std::unique_lock lock(lock_);
+  EMU_TRY(bitmaps_.resize(size_bytes(), *refcounts_, metadata_));
+  bitmaps_.mark(0, size_bytes());
+  return {};
 }
 
 Result<void> Qcow2Image::delete_snapshot(const std::string& tag) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "block/qcow2/bitmaps.h"
 #include "block/qcow2/qcow2_walker.h"
 #include "block/qcow2/refcounts.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr u64 kMaxCountedClusters = u64{1} << 26;  // 4 TiB of 64 KiB clusters
 constexpr std::size_t kMaxProblemsListed = 100;
-constexpr u64 kBitmapEntryBytes = 24;
 
 // Counts references to clusters, then compares the image with them or brings it in line.
 class Check {
@@ -91,29 +91,24 @@ class Check {
     return {};
   }
 
-  // Directory entry: u64 table offset, u32 table entries, u32 flags, u8 type, u8 granularity,
-  // u16 name length, u32 extra length, then both, padded to 8.
+  // Damaged ones are dropped by a repair: they describe the disk and are no part of it.
   Result<void> count_bitmaps() {
-    if (h_.bitmaps == 0 || (h_.autoclear & kAutoclearBitmaps) == 0) return {};
-    if (h_.bitmap_directory_bytes > 64 * kMiB) return {};
+    auto bitmaps = read_bitmaps(file_, h_);
+    if (!bitmaps) {
+      corruption(repairs_errors(), bitmaps.error().message);
+      if (!repairs_errors()) return {};
+      u8 field[8];
+      store_be<u64>(field, h_.autoclear & ~kAutoclearBitmaps);
+      return file_.write_flat(kOffAutoclear, field);
+    }
+    if (bitmaps->empty()) return {};
     EMU_TRY(use_metadata(h_.bitmap_directory_offset, h_.bitmap_directory_bytes));
-    std::vector<u8> directory(h_.bitmap_directory_bytes);
-    EMU_TRY(file_.read_flat(h_.bitmap_directory_offset, directory));
-    u64 at = 0;
-    for (u32 i = 0; i < h_.bitmaps; ++i) {
-      if (!range_fits(at, kBitmapEntryBytes, directory.size())) break;
-      const u64 table = load_be<u64>(&directory[at]);
-      const u64 entries = load_be<u32>(&directory[at + 8]);
-      EMU_TRY(use_metadata(table, entries * kEntryBytes));
-      auto words = walker_.read_table(table, entries);
-      if (!words) return words.error();
-      for (const u64 word : *words) {
-        if (const u64 host = word & kEntryOffsetMask; host != 0)
+    for (const Bitmap& b : *bitmaps) {
+      EMU_TRY(use_metadata(b.table_offset, b.table.size() * kEntryBytes));
+      for (const u64 entry : b.table) {
+        if (const u64 host = entry & kEntryOffsetMask; host != 0)
           EMU_TRY(use(host, h_.cluster_bytes()));
       }
-      at += align_up(kBitmapEntryBytes + load_be<u16>(&directory[at + 18]) +
-                         u64{load_be<u32>(&directory[at + 20])},
-                     8);
     }
     return {};
   }

@@ -27,7 +27,8 @@ Qcow2Image::Qcow2Image(std::unique_ptr<ByteFile> file, std::unique_ptr<ByteFile>
     : file_(std::move(file)),
       data_(std::move(data)),
       header_(std::move(header)),
-      backing_(std::move(backing)) {
+      backing_(std::move(backing)),
+      bitmaps_(*file_, header_) {
   if (header_.crypt_method == kCryptAes && cipher) {
     old_aes_ = std::move(cipher);
   } else if (header_.crypt_method != kCryptNone) {
@@ -76,6 +77,10 @@ Result<std::unique_ptr<Qcow2Image>> Qcow2Image::open(std::unique_ptr<ByteFile> f
   }
   std::unique_ptr<Qcow2Image> image(new Qcow2Image(
       std::move(file), std::move(data), std::move(header), std::move(backing), std::move(cipher)));
+  // Damage there is no reason to refuse the disk.
+  if (auto loaded = image->bitmaps_.load(); !loaded)
+    log(LogLevel::kWarning, "block", "{}; they are dropped when the disk is written",
+        loaded.error().message);
   EMU_TRY(image->load());
   return image;
 }
@@ -98,12 +103,15 @@ Result<void> Qcow2Image::load() {
                         header_.clusters_for(u64{s.l1_entries} * kEntryBytes));
   metadata_.add_range(header_.luks_offset >> bits_per_cluster,
                       header_.clusters_for(header_.luks_bytes));
-  metadata_.add_range(header_.bitmap_directory_offset >> bits_per_cluster,
-                      header_.clusters_for(header_.bitmap_directory_bytes));
   if (!read_only()) {
     if (auto loaded = refcounts_->load(); !loaded) return damaged("{}", loaded.error().message);
   }
-  return load_l1();
+  EMU_TRY(load_l1());
+  if (read_only() || bitmaps_.enter_places(metadata_)) return {};
+  log(LogLevel::kWarning, "block", "{}: its bitmaps lie on other tables and will be dropped",
+      file_->path());
+  bitmaps_.forget();
+  return {};
 }
 
 Result<void> Qcow2Image::load_l1() {
@@ -398,6 +406,9 @@ ImageInfo Qcow2Image::info() const {
   info.is_encrypted = header_.crypt_method != kCryptNone;
   info.is_dirty = (header_.incompatible & kIncompatibleDirty) != 0;
   for (const Snapshot& s : header_.snapshots) info.snapshots.push_back(s.about);
+  for (const Bitmap& b : bitmaps_.all())
+    info.bitmaps.push_back({b.name, u64{1} << b.granularity_bits, (b.flags & kBitmapInUse) != 0,
+                            (b.flags & kBitmapAuto) != 0});
   const auto add = [&](const char* name, InfoValue value) {
     info.details.emplace_back(name, std::move(value));
   };

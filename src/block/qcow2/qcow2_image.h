@@ -6,8 +6,7 @@
 // Crash order: data and refcounts are on stable storage before an L2 entry refers to them, L2
 // tables before the L1 table does, and a cluster is freed only after the last reference to it is
 // gone. A crash at any point leaks clusters at worst.
-// Not modelled: writing images of the old AES kind; bitmaps are marked stale by the first change
-// and not kept up to date.
+// Not modelled: writing images of the old AES kind.
 #pragma once
 
 #include <atomic>
@@ -17,6 +16,7 @@
 
 #include "block/crypt/crypt_file.h"
 #include "block/disk_image.h"
+#include "block/qcow2/bitmaps.h"
 #include "block/qcow2/decompress.h"
 #include "block/qcow2/qcow2_header.h"
 #include "block/qcow2/refcounts.h"
@@ -61,6 +61,14 @@ class Qcow2Image final : public DiskImage {
   Result<void> make_snapshot(const std::string& name);
   Result<void> apply_snapshot(const std::string& tag);
   Result<void> delete_snapshot(const std::string& tag);
+  // Bitmaps. Errors: none of that name, or one already; a damaged one; the host's.
+  Result<void> add_bitmap(const std::string& name, u64 granularity_bytes, bool records);
+  Result<void> remove_bitmap(const std::string& name);
+  Result<void> clear_bitmap(const std::string& name);
+  Result<void> set_bitmap_records(const std::string& name, bool records);
+  // Sets the bits for what is set in a bitmap of `source`, which may be this image.
+  Result<void> merge_bitmap(const std::string& name, Qcow2Image& source,
+                            const std::string& source_name);
   // Names another backing file, without looking at it; empty: none.
   Result<void> change_backing_name(const std::string& name, const std::string& format);
 
@@ -123,6 +131,8 @@ class Qcow2Image final : public DiskImage {
 
   // Change (exclusive lock).
   Result<void> prepare_to_write();
+  Result<void> hold_all_bitmaps();
+  Result<std::size_t> find_bitmap(const std::string& name, bool must_be_sound) const;
   [[nodiscard]] u64 overwritable_bytes(const Extent& extent, u64 offset) const;
   [[nodiscard]] bool is_owned(const Entry& entry) const;
   Result<u64> write_new_run(u64 offset, u64 max_bytes, PieceCursor& cursor);
@@ -166,6 +176,7 @@ class Qcow2Image final : public DiskImage {
   u64 l1_dirty_from_ = 0;  // entries; clean if from >= to
   u64 l1_dirty_to_ = 0;
   MetadataMap metadata_;
+  BitmapKeeper bitmaps_;
   std::optional<TableCache> l2_;
   std::optional<Refcounts> refcounts_;
   std::vector<FreedCluster> freed_;  // referenced until the next commit

@@ -24,13 +24,18 @@ Qcow2Image::~Qcow2Image() {
       return;
     }
   }
+  auto stored = bitmaps_.store(*refcounts_, metadata_);
+  if (stored) stored = bitmaps_.release();
+  if (!stored) log(LogLevel::kError, "block", "{}", stored.error().message);
 }
 
-// Before the first change: autoclear features describe data that we do not keep up to date.
+// Before the first change: bitmaps that record it are "in use", and autoclear features that we do
+// not know describe data that we do not keep up to date.
 Result<void> Qcow2Image::prepare_to_write() {
   if (is_corrupt_) return damaged("it was found to be corrupt while running");
   if (prepared_) return {};
-  const u64 kept = header_.autoclear & kAutoclearRawData;
+  const u64 known = kAutoclearRawData | (bitmaps_.all().empty() ? 0 : kAutoclearBitmaps);
+  const u64 kept = header_.autoclear & known;
   if (header_.version >= 3 && header_.autoclear != kept) {
     u8 field[8];
     store_be<u64>(field, kept);
@@ -38,6 +43,7 @@ Result<void> Qcow2Image::prepare_to_write() {
     EMU_TRY(file_->flush());
     header_.autoclear = kept;
   }
+  EMU_TRY(bitmaps_.hold(BitmapKeeper::Which::kThatRecord));
   prepared_ = true;
   return {};
 }
@@ -58,6 +64,10 @@ Error Qcow2Image::corrupt(const std::string& what) {
 }
 
 Result<void> Qcow2Image::write(u64 offset, Pieces in) {
+  if (bitmaps_.is_crowded()) {
+    const std::unique_lock lock(lock_);
+    EMU_TRY(bitmaps_.store(*refcounts_, metadata_));
+  }
   PieceCursor cursor(in);
   for (u64 left = total_bytes(in); left != 0;) {
     u64 length = 0;
@@ -66,11 +76,15 @@ Result<void> Qcow2Image::write(u64 offset, Pieces in) {
       auto extent = find(offset, left);
       if (!extent) return extent.error();
       length = overwritable_bytes(*extent, offset);
-      if (length != 0) EMU_TRY(data_file().write(extent->host_offset, cursor.take(length)));
+      if (length != 0) {
+        bitmaps_.mark(offset, length);
+        EMU_TRY(data_file().write(extent->host_offset, cursor.take(length)));
+      }
     }
     if (length == 0) {
       const std::unique_lock lock(lock_);
       EMU_TRY(prepare_to_write());
+      bitmaps_.mark(offset, left);
       auto run = write_new_run(offset, left, cursor);
       if (!run) return run.error();
       length = *run;
@@ -334,6 +348,7 @@ Result<void> Qcow2Image::zero_range(u64 offset, u64 length_bytes, ZeroMode mode)
   while (length_bytes != 0) {
     const std::unique_lock lock(lock_);
     EMU_TRY(prepare_to_write());
+    bitmaps_.mark(offset, length_bytes);
     auto extent = find(offset, length_bytes);
     if (!extent) return extent.error();
     u64 n = std::min(length_bytes, cluster_bytes - in_cluster(offset));

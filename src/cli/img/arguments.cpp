@@ -55,6 +55,7 @@ Result<Arguments> Arguments::parse(std::span<const std::string> words,
     } else {
       return fail("{} needs a value", word);
     }
+    a.in_order_.emplace_back(option->key, value);
     a.values_[std::string(option->key)].push_back(value);
   }
   return a;

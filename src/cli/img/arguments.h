@@ -31,6 +31,10 @@ class Arguments {
   [[nodiscard]] std::string value(std::string_view key, std::string_view otherwise = "") const;
   // Every value given.
   [[nodiscard]] std::vector<std::string> all(std::string_view key) const;
+  // Every option given, in order, with its value.
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& in_order() const {
+    return in_order_;
+  }
   [[nodiscard]] const std::vector<std::string>& files() const { return files_; }
   // Whether JSON was asked for: --json, or --output=json.
   [[nodiscard]] bool json() const;
@@ -44,6 +48,7 @@ class Arguments {
 
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  std::vector<std::pair<std::string, std::string>> in_order_;
   std::vector<std::string> files_;
 };
 

@@ -13,6 +13,7 @@ namespace emu::cli::img {
 using Words = std::span<const std::string>;
 
 Result<int> bench(Words words);
+Result<int> bitmap(Words words);
 // 2: the image is damaged; 3: it only has leaked clusters.
 Result<int> check(Words words);
 Result<int> commit(Words words);

@@ -19,9 +19,13 @@ struct Command {
   std::string_view does;
 };
 
-constexpr std::array<Command, 12> kCommands{{
+constexpr std::array<Command, 13> kCommands{{
     {"bench", bench, "[-f FMT] [-c COUNT] [-s SIZE] [-d DEPTH] [-w] FILE",
      "times requests to an image"},
+    {"bitmap", bitmap,
+     "[--add [-g SIZE] | --remove | --clear | --enable | --disable | --merge NAME]... "
+     "[-b FILE [-F FMT]] [-f FMT] FILE NAME",
+     "changes a record of what was written (qcow2)"},
     {"check", check, "[-f FMT] [-r leaks|all] [-q] FILE", "looks for damage, and repairs it"},
     {"commit", commit, "[-f FMT] [-d] [-q] FILE", "moves an overlay's data into its backing file"},
     {"compare", compare, "[-f FMT] [-F FMT] [-s] [-q] FILE1 FILE2", "compares two disks"},

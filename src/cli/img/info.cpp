@@ -33,6 +33,33 @@ Json to_json(const InfoValue& value) {
   return std::visit([](const auto& v) { return Json(v); }, value);
 }
 
+std::vector<std::string> flags_of(const BitmapInfo& bitmap) {
+  std::vector<std::string> flags;
+  if (bitmap.is_in_use) flags.emplace_back("in-use");
+  if (bitmap.records) flags.emplace_back("auto");
+  return flags;
+}
+
+Json to_json(const std::vector<BitmapInfo>& bitmaps) {
+  Json list = Json::array();
+  for (const BitmapInfo& b : bitmaps)
+    list.push_back(
+        {{"flags", flags_of(b)}, {"name", b.name}, {"granularity", b.granularity_bytes}});
+  return list;
+}
+
+void print(const std::vector<BitmapInfo>& bitmaps) {
+  fmt::print("    bitmaps:\n");
+  for (std::size_t i = 0; i < bitmaps.size(); ++i) {
+    fmt::print("        [{}]:\n            flags:\n", i);
+    const std::vector<std::string> flags = flags_of(bitmaps[i]);
+    for (std::size_t n = 0; n < flags.size(); ++n)
+      fmt::print("                [{}]: {}\n", n, flags[n]);
+    fmt::print("            name: {}\n            granularity: {}\n", bitmaps[i].name,
+               bitmaps[i].granularity_bytes);
+  }
+}
+
 Json to_json(const ImageInfo& info) {
   Json j;
   if (!info.snapshots.empty()) j["snapshots"] = snapshots_json(info.snapshots);
@@ -45,7 +72,11 @@ Json to_json(const ImageInfo& info) {
   if (info.is_encrypted) j["encrypted"] = true;
   if (!info.details.empty()) {
     Json details = Json::object();
-    for (const auto& [name, value] : info.details) details[name] = to_json(value);
+    for (const auto& [name, value] : info.details) {
+      if (name == "refcount-bits" && !info.bitmaps.empty())
+        details["bitmaps"] = to_json(info.bitmaps);
+      details[name] = to_json(value);
+    }
     j["format-specific"] = {{"type", info.format}, {"data", details}};
   }
   if (!info.backing_file.empty()) {
@@ -81,7 +112,10 @@ void print(const ImageInfo& info) {
   }
   if (info.details.empty()) return;
   fmt::print("Format specific information:\n");
-  for (const auto& [name, value] : info.details) fmt::print("    {}: {}\n", name, text_of(value));
+  for (const auto& [name, value] : info.details) {
+    if (name == "refcount-bits" && !info.bitmaps.empty()) print(info.bitmaps);
+    fmt::print("    {}: {}\n", name, text_of(value));
+  }
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ inline constexpr u32 kCtrl = 0x0000, kStatus = 0x0008, kEecd = 0x0010, kEerd = 0
                      kMprc = 0x407c, kGptc = 0x4080, kGorcl = 0x4088, kGotcl = 0x4090,
                      kTorl = 0x40c0, kTotl = 0x40c8, kTpr = 0x40d0, kTpt = 0x40d4, kRxcsum = 0x5000,
                      kMta = 0x5200, kRal = 0x5400, kVfta = 0x5600, kVftaEnd = 0x5800, kWuc = 0x5800,
-                     kManc = 0x5820, kRegisterBytes = 0x6000, kWindowBytes = 0x20000;
+                     kManc = 0x5820, kRegisterBytes = 0x6000, kWindowBytes = 0x20000,
+                     kQueueStep = 0x100;
 
 // CTRL (13.4.1), STATUS (13.4.2).
 inline constexpr u32 kCtrlSlu = 1 << 6, kCtrlReset = 1 << 26, kCtrlVme = 1 << 30,
@@ -57,7 +58,7 @@ inline constexpr u32 kTxTypeMask = 0xf << 20, kTxContext = 0 << 20, kTxData = 1 
                      kTxContextTcp = 1 << 24, kTxContextIp = 1 << 25;
 inline constexpr u32 kTxDone = 1 << 0;
 inline constexpr u8 kPopIp = 1 << 0, kPopTcp = 1 << 1;
-inline constexpr unsigned kDescriptorBytes = 16;
+inline constexpr unsigned kDescriptorBytes = 16, kMaxDescriptorBytes = 32;
 
 // The M88E1011 PHY (13.4.7; IEEE 802.3 clause 22).
 inline constexpr unsigned kPhyControl = 0, kPhyStatus = 1, kPhyId1 = 2, kPhyId2 = 3,

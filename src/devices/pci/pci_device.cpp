@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "devices/guest_window.h"
 
 namespace emu {
 namespace {
@@ -64,18 +65,23 @@ void PciDevice::write_config(u32 offset, unsigned size, u32 value) {
   config_written(hooks);
 }
 
+// Plain RAM only: a guest that points a function at registers, its own even, would have DMA
+// re-enter a device.
 bool PciDevice::dma_read(u64 address, std::span<u8> out) {
-  if (!bus_master()) {
-    std::ranges::fill(out, u8{0xff});
-    return false;
+  DmaList list;
+  if (bus_master() && list.add(bus_.wires().dma, address, out.size(), false)) {
+    list.read(0, out);
+    return true;
   }
-  bus_.wires().dma.read(address, out);
-  return true;
+  std::ranges::fill(out, u8{0xff});
+  return false;
 }
 
 bool PciDevice::dma_write(u64 address, std::span<const u8> in) {
-  if (bus_master()) bus_.wires().dma.write(address, in);
-  return bus_master();
+  DmaList list;
+  if (!bus_master() || !list.add(bus_.wires().dma, address, in.size(), true)) return false;
+  list.write(0, in);
+  return true;
 }
 
 void PciDevice::place(Region& region, bool io) {

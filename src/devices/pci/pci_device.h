@@ -64,7 +64,8 @@ class PciDevice : public Device, public PciFunction, private MsiSink {
   [[nodiscard]] bool bus_master() const {
     return (config_.get<u16>(pci::kCommand) & pci::kCommandMaster) != 0;
   }
-  // Reads or writes bus memory as a master; false (and ones read) if mastering is off.
+  // Reads or writes RAM as a master; false (and ones read) if mastering is off or a part of it is
+  // no plain RAM.
   bool dma_read(u64 address, std::span<u8> out);
   bool dma_write(u64 address, std::span<const u8> in);
 

@@ -48,7 +48,8 @@ void AhciPort::execute(u64 id, Request& request) {
     case kWriteFpdma: {
       const u64 count = u64{fis[3]} | u64{fis[11]} << 8;
       request.is_queued = true;
-      request.flushes_after = fis[2] == kWriteFpdma && ((fis[7] & 0x80) != 0 || !write_cache_);
+      if (fis[2] == kWriteFpdma && ((fis[7] & 0x80) != 0 || !write_cache_))
+        request.flushes_after = backend_;
       ci_ &= ~(1u << request.slot);  // the disk has taken it (5.6.2.1); PxSACT tells its end
       return move_data(id, request, fis[2] == kReadFpdma, {lba48(fis), count == 0 ? 65536 : count});
     }
@@ -66,14 +67,14 @@ void AhciPort::execute(u64 id, Request& request) {
     case ata::kWriteMultipleExt:
     case ata::kWriteDmaFuaExt:
     case ata::kWriteMultipleFuaExt:
-      request.flushes_after =
-          fis[2] == ata::kWriteDmaFuaExt || fis[2] == ata::kWriteMultipleFuaExt || !write_cache_;
+      if (fis[2] == ata::kWriteDmaFuaExt || fis[2] == ata::kWriteMultipleFuaExt || !write_cache_)
+        request.flushes_after = backend_;
       return move_data(id, request, false, range48(fis));
     case ata::kWriteDma:
     case ata::kWriteDmaOnce:
     case ata::kWriteSectors:
     case ata::kWriteMultiple:
-      request.flushes_after = !write_cache_;
+      if (!write_cache_) request.flushes_after = backend_;
       return move_data(id, request, false, range28(fis));
     default:
       return execute_other(id, request);
@@ -99,8 +100,8 @@ void AhciPort::execute_other(u64 id, Request& request) {
     }
     case ata::kFlushCache:
     case ata::kFlushCacheExt:
-      if (!backend_->read_only()) submit(id, {BlockOp::kFlush, 0, 0, {}});
-      return answered(id, {});
+      if (!backend_->read_only()) requests_.submit(id, *backend_, {BlockOp::kFlush, 0, 0, {}});
+      return requests_.release(id);
     case ata::kDataSetManagement:
       return trim(id, request);
     case kReadLogExt:
@@ -140,11 +141,12 @@ void AhciPort::move_data(u64 id, Request& request, bool is_read, const Range& ra
       log(LogLevel::kWarning, "ahci", "a command's memory is not RAM, or too short");
     return abort(id, ata::kAbrt);
   }
-  request.is_read = is_read;
+  request.reads = is_read;
   request.moved_bytes = bytes;
-  submit(id, {is_read ? BlockOp::kRead : BlockOp::kWrite, range.first * kPageBytes512, 0,
-              request.data.pieces()});
-  answered(id, {});
+  requests_.submit(id, *backend_,
+                   {is_read ? BlockOp::kRead : BlockOp::kWrite, range.first * kPageBytes512, 0,
+                    request.data.pieces()});
+  requests_.release(id);
 }
 
 void AhciPort::send_page(u64 id, Request& request, std::span<const u8> bytes) {
@@ -196,8 +198,8 @@ void AhciPort::set_features(u64 id, Request& request) {
       return succeed(id);
     case 0x82:
       write_cache_ = false;
-      if (!backend_->read_only()) submit(id, {BlockOp::kFlush, 0, 0, {}});
-      return answered(id, {});
+      if (!backend_->read_only()) requests_.submit(id, *backend_, {BlockOp::kFlush, 0, 0, {}});
+      return requests_.release(id);
     case 0x03:
       transfer_mode_ = request.fis[12];
       return succeed(id);
@@ -269,9 +271,11 @@ void AhciPort::trim(u64 id, Request& request) {
     found.push_back(range);
   }
   for (const Range& range : found) {
-    submit(id, {BlockOp::kDiscard, range.first * kPageBytes512, range.count * kPageBytes512, {}});
+    requests_.submit(
+        id, *backend_,
+        {BlockOp::kDiscard, range.first * kPageBytes512, range.count * kPageBytes512, {}});
   }
-  answered(id, {});
+  requests_.release(id);
 }
 
 }  // namespace emu

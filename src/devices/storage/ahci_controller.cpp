@@ -37,6 +37,11 @@ void AhciController::attach_disk(unsigned port, BlockBackend& backend,
   ports_.at(port)->attach(backend, identity);
 }
 
+CdromUnit& AhciController::attach_cdrom(unsigned port, BlockBackend* medium,
+                                        const DriveIdentity& identity) {
+  return ports_.at(port)->attach_cdrom(medium, identity);
+}
+
 u64 AhciController::read_register(u64 offset, unsigned) {
   if (offset >= kPortBase) {
     const u64 port = (offset - kPortBase) / kPortBytes;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AHCI function of an ICH9: SATA ports, each with an ATA disk or nothing behind it, 32 command
-// slots a port, native command queuing, MSI or INTx.
-// Source: Serial ATA AHCI 1.3.1; Intel ICH9 data sheet (316972) 14 (identity, ABAR).
-// Threads: the machine lock is held by every caller.
-// Not modelled: ATAPI drives, port multipliers, legacy ports, power states of links, enclosure
+// The AHCI function of an ICH9: SATA ports, each with an ATA disk, a CD drive or nothing behind it,
+// 32 command slots a port, native command queuing, MSI or INTx. Source: Serial ATA AHCI 1.3.1;
+// Intel ICH9 data sheet (316972) 14 (identity, ABAR). Threads: the machine lock is held by every
+// caller. Not modelled: port multipliers, legacy ports, power states of links, enclosure
 // management, command completion coalescing.
 #pragma once
 
@@ -26,6 +25,9 @@ class AhciController final : public PciDevice {
   // Puts a disk behind an empty port, before the machine runs. `backend` outlives this, and is
   // drained before this is destroyed.
   void attach_disk(unsigned port, BlockBackend& backend, const DriveIdentity& identity);
+
+  // The same for a CD drive; `medium` may be null.
+  CdromUnit& attach_cdrom(unsigned port, BlockBackend* medium, const DriveIdentity& identity);
 
   void reset() override;
   void transfer(StateIo& io) override;

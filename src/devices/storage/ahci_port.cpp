@@ -14,9 +14,10 @@ using namespace ahci;
 
 namespace {
 
-constexpr u32 kDiskSignature = 0x00000101;
+constexpr u32 kDiskSignature = 0x00000101, kCdromSignature = 0xeb140101;
 constexpr u32 kLinkUp = 0x123;  // device present, 3 Gbit/s, active
 constexpr u64 kMaxPrds = 65535;
+constexpr u8 kReasonDone = atapi::kReasonCommand | atapi::kReasonToHost;
 
 bool is_queued(u64 command) {
   return command == kReadFpdma || command == kWriteFpdma;
@@ -25,7 +26,7 @@ bool is_queued(u64 command) {
 }  // namespace
 
 void AhciPort::attach(BlockBackend& backend, const DriveIdentity& identity) {
-  EMU_CHECK(backend_ == nullptr);
+  EMU_CHECK(!is_connected());
   backend_ = &backend;
   identity_ = identity;
 }
@@ -47,11 +48,11 @@ u32 AhciPort::read(u32 offset) const {
     case kPxCmd:
       return cmd_;
     case kPxTfd:
-      return backend_ == nullptr ? 0x7f : u32{error_} << 8 | status_;
+      return !is_connected() ? 0x7f : u32{error_} << 8 | status_;
     case kPxSig:
-      return backend_ == nullptr ? ~0u : kDiskSignature;
+      return !is_connected() ? ~0u : cdrom_ ? kCdromSignature : kDiskSignature;
     case kPxSsts:
-      return backend_ == nullptr || (sctl_ & 15) != 0 ? 0 : kLinkUp;
+      return !is_connected() || (sctl_ & 15) != 0 ? 0 : kLinkUp;
     case kPxSctl:
       return sctl_;
     case kPxSerr:
@@ -115,7 +116,7 @@ void AhciPort::write_command(u32 value) {
     ci_ = sact_ = 0;
     is_stopped_ = false;
   }
-  if ((before & kCmdFre) == 0 && (cmd_ & kCmdFre) != 0 && backend_ != nullptr) send_signature();
+  if ((before & kCmdFre) == 0 && (cmd_ & kCmdFre) != 0 && is_connected()) send_signature();
   run_slots();
 }
 
@@ -126,7 +127,7 @@ void AhciPort::write_control(u32 value) {
   forget_requests();
   ci_ = sact_ = 0;
   is_stopped_ = false;
-  if (backend_ == nullptr) return;
+  if (!is_connected()) return;
   serr_ |= 1u << 26;  // exchanged
   send_signature();
   raise(kIsConnect);
@@ -135,7 +136,8 @@ void AhciPort::write_control(u32 value) {
 void AhciPort::send_signature() {
   status_ = ata::kDrdy | ata::kDsc;
   error_ = 1;  // diagnostics passed
-  std::array<u8, 20> fis{kFisRegisterToHost, 0, status_, error_, 1, 0, 0, 0, 0, 0, 0, 0, 1};
+  const u8 mid = cdrom_ ? 0x14 : 0, high = cdrom_ ? 0xeb : 0;
+  std::array<u8, 20> fis{kFisRegisterToHost, 0, status_, error_, 1, mid, high, 0, 0, 0, 0, 0, 1};
   post_fis(kRxRegister, fis);
 }
 
@@ -145,8 +147,9 @@ void AhciPort::post_fis(u32 at, std::span<const u8> fis) {
   if (target.add(wires_.memory, fis_base() + at, fis.size(), true)) target.write(0, fis);
 }
 
-void AhciPort::post_register_fis() {
-  const std::array<u8, 20> fis{kFisRegisterToHost, 0x40, status_, error_};
+void AhciPort::post_register_fis(u8 count) {
+  std::array<u8, 20> fis{kFisRegisterToHost, 0x40, status_, error_};
+  fis[12] = count;
   post_fis(kRxRegister, fis);
   raise(kIsDhr);
 }
@@ -166,8 +169,7 @@ void AhciPort::raise(u32 bits) {
 }
 
 bool AhciPort::can_run() const {
-  return (cmd_ & kCmdStart) != 0 && backend_ != nullptr && !is_stopped_ &&
-         wires_.may_access_memory();
+  return (cmd_ & kCmdStart) != 0 && is_connected() && !is_stopped_ && wires_.may_access_memory();
 }
 
 // Queued commands may run together, others run alone and in order.
@@ -175,7 +177,7 @@ bool AhciPort::must_wait(unsigned slot) const {
   if (requests_.empty()) return false;
   const u64 header = list_base() + u64{slot} * kHeaderBytes;
   const u64 command = (wires_.memory.load(header + 8, 8) & ~u64{127}) + 2;
-  return !requests_.begin()->second.is_queued || !is_queued(wires_.memory.load(command, 1));
+  return !requests_.all().begin()->second.is_queued || !is_queued(wires_.memory.load(command, 1));
 }
 
 void AhciPort::run_slots() {
@@ -197,24 +199,23 @@ void AhciPort::start_slot(unsigned slot) {
   const u64 header = list_base() + u64{slot} * kHeaderBytes;
   const u32 flags = static_cast<u32>(wires_.memory.load(header, 4));
   const u64 table = wires_.memory.load(header + 8, 8) & ~u64{127};
-  const u64 id = next_id_++;
-  Request& request = requests_[id];
+  auto [id, request] = requests_.add();
   request.slot = slot;
   wires_.memory.read(table, request.fis);
   if (request.fis[0] != kFisRegisterToDevice || (flags & 31) < 5) {
-    requests_.erase(id);
+    static_cast<void>(requests_.take(id));
     is_stopped_ = true;
     return raise(kIsHbd);
   }
   if ((request.fis[1] & 0x80) == 0) {  // the control register: a software reset and its end
     const bool is_reset = (request.fis[15] & ata::kControlSrst) != 0;
-    requests_.erase(id);
+    static_cast<void>(requests_.take(id));
     started_ &= ~(1u << slot);
     ci_ &= ~(1u << slot);
     if (!is_reset) send_signature();
     return;
   }
-  request.waits = 1;  // no answer may end the request while it is being started
+  if (cdrom_) return execute_on_cdrom(id, request);
   execute(id, request);
 }
 
@@ -229,34 +230,16 @@ bool AhciPort::map_prds(u64 header, u64 limit_bytes, bool for_writing, DmaList& 
   return true;
 }
 
-void AhciPort::submit(u64 id, BlockRequest block) {
-  ++requests_[id].waits;
-  backend_->submit(std::move(block),
-                   [this, id, alive = std::weak_ptr<char>(alive_)](const Result<void>& result) {
-                     if (!alive.expired()) answered(id, result);
-                   });
-}
-
-void AhciPort::answered(u64 id, const Result<void>& result) {
-  const auto found = requests_.find(id);
-  if (found == requests_.end()) return;  // from before a reset
-  Request& request = found->second;
-  if (!result) {
-    request.failed = true;
-    if (complaints_.pass())
-      log(LogLevel::kError, "ahci", "{}: {}", backend_->describe(), result.error().message);
-  }
-  if (--request.waits != 0) return;
-  if (request.is_read) request.data.publish();  // also what a failed read left
-  if (request.failed) return abort(id, request.is_read ? ata::kUnc : ata::kAbrt);
-  if (std::exchange(request.flushes_after, false)) return submit(id, {BlockOp::kFlush, 0, 0, {}});
+void AhciPort::ended(u64 id) {
+  const Request& request = requests_.all().at(id);
+  if (request.is_packet) return end_packet(id, request.failed ? scsi::kReadError : scsi::kNoSense);
+  if (request.failed) return abort(id, request.reads ? ata::kUnc : ata::kAbrt);
   succeed(id);
   run_slots();
 }
 
 void AhciPort::succeed(u64 id, bool was_pio) {
-  auto node = requests_.extract(id);
-  const Request& request = node.mapped();
+  const Request request = requests_.take(id);
   const u32 bit = 1u << request.slot;
   const u64 header = list_base() + u64{request.slot} * kHeaderBytes;
   if (!request.is_queued) {
@@ -270,6 +253,7 @@ void AhciPort::succeed(u64 id, bool was_pio) {
   status_ = ata::kDrdy | ata::kDsc;
   error_ = 0;
   if (request.is_queued) return post_device_bits(1u << (request.fis[12] >> 3), false);
+  if (request.is_packet) return post_register_fis(kReasonDone);
   if (!was_pio) return post_register_fis();
   std::array<u8, 20> setup{kFisPioSetup, 0x60, ata::kDrdy | ata::kDsc | ata::kDrq, 0};
   setup[15] = status_;
@@ -281,8 +265,7 @@ void AhciPort::succeed(u64 id, bool was_pio) {
 
 // The port stops at an error until the guest has looked and restarts the list (6.2.2).
 void AhciPort::abort(u64 id, u8 error) {
-  auto node = requests_.extract(id);
-  const Request& request = node.mapped();
+  const Request request = requests_.take(id);
   status_ = ata::kDrdy | ata::kDsc | ata::kErr;
   error_ = error;
   is_stopped_ = true;
@@ -291,13 +274,13 @@ void AhciPort::abort(u64 id, u8 error) {
     failed_error_ = error;
     return post_device_bits(0, true);
   }
-  post_register_fis();
+  post_register_fis(request.is_packet ? kReasonDone : 0);
   raise(kIsTfe);
 }
 
 // Requests under way still use guest memory: they end before the guest may reuse it.
 void AhciPort::forget_requests() {
-  if (!requests_.empty() && backend_ != nullptr) backend_->drain();
+  if (!requests_.empty()) drain();
   requests_.clear();
   started_ = 0;
 }
@@ -312,6 +295,7 @@ void AhciPort::reset() {
   transfer_mode_ = 0x45;
   failed_tag_ = 0x80;
   failed_error_ = 0;
+  if (cdrom_) cdrom_->reset();
   status_ = ata::kDrdy | ata::kDsc;
   error_ = 1;
 }
@@ -337,6 +321,7 @@ void AhciPort::transfer(StateIo& io) {
   io.field(18, "transfer_mode", transfer_mode_);
   io.field(19, "failed_tag", failed_tag_);
   io.field(20, "failed_error", failed_error_);
+  if (cdrom_) cdrom_->transfer(io);
   if (!io.loading()) return;
   requests_.clear();
   io.check((started_ & ~ci_ & ~sact_) == 0, "ahci slots");
@@ -345,7 +330,7 @@ void AhciPort::transfer(StateIo& io) {
 // Commands that were under way when the state was saved are done again; that moves the same data.
 void AhciPort::resumed() {
   const bool mine =
-      std::ranges::any_of(requests_, [](const auto& r) { return r.second.waits != 0; });
+      std::ranges::any_of(requests_.all(), [](const auto& r) { return r.second.waits != 0; });
   if (mine || !can_run()) return;
   ci_ |= std::exchange(started_, 0);
   run_slots();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One port of an AHCI controller and the ATA disk behind it: command list, received FISes, command
-// slots, queued commands.
+// One port of an AHCI controller and the ATA disk or CD drive behind it: command list, received
+// FISes, command slots, queued commands, packets.
 // Source: Serial ATA AHCI 1.3.1: 3.3, 4, 5; ATA8-ACS: 7 (commands); Serial ATA 3.0: 13.6 (NCQ).
 // Threads: the machine lock is held by every caller; backends complete through the Executor, under
 // that lock.
@@ -8,7 +8,6 @@
 
 #include <array>
 #include <functional>
-#include <map>
 #include <memory>
 
 #include "base/log.h"
@@ -17,6 +16,8 @@
 #include "devices/guest_window.h"
 #include "devices/storage/ahci_spec.h"
 #include "devices/storage/ata_identify.h"
+#include "devices/storage/cdrom_unit.h"
+#include "devices/storage/scsi_transfer.h"
 
 namespace emu {
 
@@ -32,6 +33,7 @@ class AhciPort {
   AhciPort& operator=(const AhciPort&) = delete;
 
   void attach(BlockBackend& backend, const DriveIdentity& identity);
+  CdromUnit& attach_cdrom(BlockBackend* medium, const DriveIdentity& identity);
   [[nodiscard]] u32 read(u32 offset) const;
   void write(u32 offset, u32 value);
   [[nodiscard]] bool pending_interrupt() const { return (is_ & ie_) != 0; }
@@ -43,16 +45,12 @@ class AhciPort {
  private:
   using Fis = std::array<u8, 64>;
   // A command between its slot and its end.
-  struct Request {
+  struct Request : ScsiRequest {
     unsigned slot = 0;
     Fis fis{};
-    DmaList data;
     u64 moved_bytes = 0;
-    unsigned waits = 0;
-    bool failed = false;
     bool is_queued = false;
-    bool is_read = false;
-    bool flushes_after = false;
+    bool is_packet = false;
   };
   struct Range {
     u64 first = 0;
@@ -76,12 +74,20 @@ class AhciPort {
   void set_features(u64 id, Request& request);
   void smart(u64 id, Request& request);
   void trim(u64 id, Request& request);
-  void submit(u64 id, BlockRequest block);
-  void answered(u64 id, const Result<void>& result);
+  void ended(u64 id);
+  // Packets and the rest of what CD drives know (ahci_packets.cpp).
+  void execute_on_cdrom(u64 id, Request& request);
+  void run_packet(u64 id, Request& request);
+  void end_packet(u64 id, const scsi::Sense& sense);
+  void identify_cdrom(u64 id, Request& request);
+  void medium_leaves();
+  [[nodiscard]] bool is_connected() const { return backend_ != nullptr || cdrom_ != nullptr; }
+  void drain();
   void succeed(u64 id, bool was_pio = false);
   void abort(u64 id, u8 error);
   void post_fis(u32 at, std::span<const u8> fis);
-  void post_register_fis();
+  // `count` is the sector count register: a packet's interrupt reason.
+  void post_register_fis(u8 count = 0);
   void post_device_bits(u32 done, bool error);
   void raise(u32 bits);
   void forget_requests();
@@ -94,8 +100,9 @@ class AhciPort {
 
   // wires
   Wires wires_;
-  BlockBackend* backend_ = nullptr;
+  BlockBackend* backend_ = nullptr;  // a disk's; null: a CD drive, or nothing
   // parts
+  std::unique_ptr<CdromUnit> cdrom_;
   DriveIdentity identity_;
   RateLimit complaints_{20};
   // state (saved)
@@ -110,11 +117,9 @@ class AhciPort {
   u8 transfer_mode_ = 0x45;
   u8 failed_tag_ = 0x80;  // for the NCQ error log; 80h: none
   u8 failed_error_ = 0;
-  std::map<u64, Request> requests_;
+  DiskRequests<Request> requests_{"ahci", [this](u64 id) { ended(id); }};
   // scratch (rebuilt)
-  u64 next_id_ = 0;
   bool running_ = false;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace emu

@@ -31,6 +31,7 @@ inline constexpr u8 kReadFpdma = 0x60, kWriteFpdma = 0x61;  // the queued comman
 // Where the received ones go (4.2.1).
 inline constexpr u32 kRxPioSetup = 0x20, kRxRegister = 0x40, kRxSetDeviceBits = 0x58,
                      kRxBytes = 0x100;
-inline constexpr u32 kSlots = 32, kHeaderBytes = 32, kPrdBytes = 16, kTablePrds = 0x80;
+inline constexpr u32 kSlots = 32, kHeaderBytes = 32, kPrdBytes = 16, kTablePacket = 0x40,
+                     kTablePrds = 0x80;
 
 }  // namespace emu::ahci

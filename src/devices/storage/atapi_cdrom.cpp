@@ -9,6 +9,7 @@
 namespace emu {
 
 using namespace atapi;
+using namespace scsi;
 
 namespace {
 
@@ -17,17 +18,27 @@ constexpr u64 kMaxRawDmaBlocks = 2048;  // what one command may make us allocate
 }  // namespace
 
 AtapiCdrom::AtapiCdrom(Wires wires, BlockBackend* medium, DriveIdentity identity)
-    : IdeDrive(std::move(wires)), medium_(medium), identity_(std::move(identity)) {}
+    : IdeDrive(std::move(wires)), unit_(medium, std::move(identity), CdromUnit::Link::kAtapi) {
+  unit_.watch_medium([this] { medium_leaves(); }, [] {});
+}
+
+// A command that still reads the old disc ends now, as if it had found none.
+void AtapiCdrom::medium_leaves() {
+  const bool is_reading = phase() == Phase::kBackend;
+  cancel();
+  if (!is_reading) return;
+  if (uses_dma_) dma().fail();
+  check_condition(kNoMedium);
+}
 
 void AtapiCdrom::power_on() {
   task_ = Task::kPacket;
   packet_ = {};
-  sense_ = kNoSense;
-  uses_dma_ = has_changed_ = is_tray_open_ = is_locked_ = false;
+  unit_.reset();
+  uses_dma_ = false;
   byte_limit_ = 2;
   reply_bytes_ = lba_ = remaining_ = chunk_ = 0;
   block_bytes_ = kBlockBytes;
-  event_ = MediaEvent::kNone;
   transfer_mode_ = 0x08;
   IdeDrive::power_on();
 }
@@ -40,37 +51,6 @@ void AtapiCdrom::set_signature() {
   r.high = 0xeb;
 }
 
-void AtapiCdrom::change_medium(BlockBackend* medium) {
-  cancel();
-  const bool had_medium = medium_ != nullptr;
-  medium_ = medium;
-  is_tray_open_ = medium == nullptr;
-  is_locked_ = is_locked_ && medium != nullptr;
-  has_changed_ = medium != nullptr;
-  if (medium != nullptr) {
-    event_ = MediaEvent::kNew;
-  } else if (had_medium) {
-    event_ = MediaEvent::kRemoved;
-  }
-}
-
-void AtapiCdrom::request_eject() {
-  event_ = MediaEvent::kEjectRequest;
-}
-
-Medium AtapiCdrom::medium() const {
-  if (medium_ == nullptr || is_tray_open_) return {};
-  return {std::min<u64>(medium_->size_bytes() / kBlockBytes, 0xffff'ffff)};
-}
-
-u16 AtapiCdrom::packet16(unsigned at) const {
-  return load_be<u16>(&packet_[at]);
-}
-
-u32 AtapiCdrom::packet32(unsigned at) const {
-  return load_be<u32>(&packet_[at]);
-}
-
 void AtapiCdrom::execute(u8 command) {
   switch (command) {
     case ata::kPacket:
@@ -81,7 +61,7 @@ void AtapiCdrom::execute(u8 command) {
       task_ = Task::kReply;
       reply_bytes_ = 0;  // not a packet: no completion phase
       uses_dma_ = false;
-      fill_identify_packet(std::span(buffer()).first(512), identity_, transfer_mode_);
+      fill_identify_packet(std::span(buffer()).first(512), unit_.identity(), transfer_mode_);
       return send_data(512, 512);
     case ata::kSetFeatures:
       if (registers().features == 0x03) transfer_mode_ = registers().count;
@@ -149,24 +129,34 @@ void AtapiCdrom::data_in_done() {
 
 void AtapiCdrom::finish_packet() {
   registers().count = kReasonCommand | kReasonToHost;
-  sense_ = kNoSense;
+  unit_.remember(kNoSense);
   succeed();
 }
 
 void AtapiCdrom::check_condition(const Sense& sense) {
   registers().count = kReasonCommand | kReasonToHost;
-  sense_ = sense;
+  unit_.remember(sense);
   abort(static_cast<u8>(sense.key << 4 | ata::kAbrt));
 }
 
 void AtapiCdrom::host_failed(const Error& error) {
   if (complaints_.pass())
-    log(LogLevel::kError, "ide", "{}: block {}: {}", medium_->describe(), lba_, error.message);
+    log(LogLevel::kError, "ide", "{}: block {}: {}", unit_.backend()->describe(), lba_,
+        error.message);
   check_condition(kReadError);
 }
 
-void AtapiCdrom::reply(std::vector<u8> bytes, u64 limit) {
-  bytes.resize(std::min<u64>({bytes.size(), limit, kMaxBufferBytes}));
+void AtapiCdrom::run_packet() {
+  std::array<u8, ScsiUnit::kMaxCommandBytes> command{};
+  std::ranges::copy(packet_, command.begin());
+  ScsiPlan plan = unit_.plan(command, [](std::span<u8>) { return std::size_t{0}; });
+  if (plan.failed()) return check_condition(plan.sense);
+  if (plan.reads) return read_blocks(plan);
+  reply(std::move(plan.reply));
+}
+
+void AtapiCdrom::reply(std::vector<u8> bytes) {
+  bytes.resize(std::min<u64>(bytes.size(), kMaxBufferBytes));
   if (bytes.empty()) return finish_packet();
   std::copy(bytes.begin(), bytes.end(), buffer().begin());
   task_ = Task::kReply;
@@ -176,15 +166,12 @@ void AtapiCdrom::reply(std::vector<u8> bytes, u64 limit) {
   wait_for_dma();
 }
 
-void AtapiCdrom::read_blocks(u64 lba, u64 count, u64 block_bytes) {
-  if (is_medium_missing()) return;
-  if (!range_fits(lba, count, medium().blocks)) return check_condition(kOutOfRange);
-  if (count == 0) return finish_packet();
+void AtapiCdrom::read_blocks(const ScsiPlan& plan) {
   task_ = Task::kRead;
-  lba_ = lba;
-  remaining_ = count;
+  lba_ = plan.offset_bytes / kBlockBytes;
+  remaining_ = plan.length_bytes / kBlockBytes;
   chunk_ = 0;
-  block_bytes_ = block_bytes;
+  block_bytes_ = plan.is_raw ? kRawBlockBytes : kBlockBytes;
   if (uses_dma_) return wait_for_dma();
   read_chunk();
 }
@@ -212,7 +199,7 @@ void AtapiCdrom::run_dma() {
 }
 
 void AtapiCdrom::issue() {
-  if (medium_ == nullptr || task_ != Task::kRead || chunk_ == 0)
+  if (unit_.backend() == nullptr || task_ != Task::kRead || chunk_ == 0)
     return check_condition(kNoMedium);  // the disc went away, or a load of nonsense
   if (uses_dma_) return issue_dma_read();
   issue_pio_read();
@@ -279,9 +266,7 @@ void AtapiCdrom::transfer(StateIo& io) {
   IdeDrive::transfer(io);
   io.field(100, "task", task_);
   io.field(101, "packet", packet_);
-  io.field(102, "sense_key", sense_.key);
-  io.field(103, "sense_code", sense_.code);
-  io.field(104, "sense_qualifier", sense_.qualifier);
+  unit_.transfer(io);
   io.field(105, "uses_dma", uses_dma_);
   io.field(106, "byte_limit", byte_limit_);
   io.field(107, "reply_bytes", reply_bytes_);
@@ -289,13 +274,9 @@ void AtapiCdrom::transfer(StateIo& io) {
   io.field(109, "remaining", remaining_);
   io.field(110, "chunk", chunk_);
   io.field(111, "block_bytes", block_bytes_);
-  io.field(112, "has_changed", has_changed_);
-  io.field(113, "is_tray_open", is_tray_open_);
-  io.field(114, "is_locked", is_locked_);
-  io.field(115, "event", event_);
   io.field(116, "transfer_mode", transfer_mode_);
   if (!io.loading()) return;
-  io.check(task_ <= Task::kRead && event_ <= MediaEvent::kRemoved, "packet device state");
+  io.check(task_ <= Task::kRead, "packet device state");
   io.check(block_bytes_ == kBlockBytes || block_bytes_ == kRawBlockBytes, "block size");
   io.check(reply_bytes_ <= kMaxBufferBytes && byte_limit_ >= 2 && byte_limit_ <= 0xfffe,
            "packet byte counts");

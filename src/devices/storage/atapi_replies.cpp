@@ -135,7 +135,8 @@ std::optional<std::vector<u8>> read_toc(std::span<const u8> packet, const Medium
   }
 }
 
-std::vector<u8> get_configuration(std::span<const u8> packet, const Medium& medium) {
+std::vector<u8> get_configuration(std::span<const u8> packet, const Medium& medium,
+                                  u8 physical_interface) {
   constexpr u16 kProfileCd = 0x0008;
   constexpr u16 kProfileDvd = 0x0010;
   constexpr u8 kPersistentCurrent = 0x03;
@@ -154,7 +155,7 @@ std::vector<u8> get_configuration(std::span<const u8> packet, const Medium& medi
     put(body, data);
   };
   feature(0x0000, kPersistentCurrent, {0, kProfileDvd, dvd, 0, 0, kProfileCd, cd, 0});
-  feature(0x0001, kPersistentCurrent | 2 << 2, {0, 0, 0, 2, 1, 0, 0, 0});  // core: ATAPI
+  feature(0x0001, kPersistentCurrent | 2 << 2, {0, 0, 0, physical_interface, 1, 0, 0, 0});  // core
   feature(0x0003, kPersistentCurrent, {0x29, 0, 0, 0});  // removable: tray, eject, lock
   const u8 readable = medium.present() ? 1 : 0;
   feature(0x0010, readable, {0, 0, 8, 0, 0, 1, 0, 0});  // blocks of 2048 bytes

@@ -26,7 +26,9 @@ void fill_identify_packet(std::span<u8> out, const DriveIdentity& identity, u8 t
 // `packet` holds 12 bytes; nothing: an invalid field.
 [[nodiscard]] std::optional<std::vector<u8>> read_toc(std::span<const u8> packet,
                                                       const Medium& medium);
-[[nodiscard]] std::vector<u8> get_configuration(std::span<const u8> packet, const Medium& medium);
+// `physical_interface`: MMC-3 5.3.2, 1 SCSI, 2 ATAPI.
+[[nodiscard]] std::vector<u8> get_configuration(std::span<const u8> packet, const Medium& medium,
+                                                u8 physical_interface);
 // The mode pages asked for, without a header; nothing: no such page.
 [[nodiscard]] std::optional<std::vector<u8>> mode_pages(u8 page, bool is_locked);
 [[nodiscard]] std::vector<u8> disc_information();

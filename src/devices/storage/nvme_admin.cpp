@@ -121,14 +121,10 @@ u16 NvmeController::delete_cq(const Command& c) {
 u16 NvmeController::delete_sq(const Command& c) {
   const u32 number = word(c, 10) & 0xffff;
   if (number == 0 || number >= kMaxQueues || !sqs_[number].exists) return kBadQueue;
-  const auto of_queue = [number](const auto& entry) { return entry.second.sq == number; };
-  if (std::ranges::any_of(requests_, of_queue)) backend_.drain();
-  std::vector<u16> aborted;
-  for (const auto& [id, request] : requests_) {
-    if (request.sq == number) aborted.push_back(id_of(request.command));
-  }
-  std::erase_if(requests_, of_queue);
-  for (const u16 id : aborted) complete(static_cast<u16>(number), id, kAbortedByDeletion);
+  const auto of_queue = [number](const Request& request) { return request.sq == number; };
+  if (!requests_.empty()) backend_.drain();
+  for (const Request& request : requests_.take_if(of_queue))
+    complete(static_cast<u16>(number), id_of(request.command), kAbortedByDeletion);
   sqs_[number].exists = false;
   return kSuccess;
 }

@@ -329,7 +329,7 @@ void NvmeController::transfer_queue(StateIo& io, CompletionQueue& queue) {
 void NvmeController::transfer_requests(StateIo& io) {
   constexpr std::size_t kEntry = 2 + kCommandBytes;
   std::vector<u8> commands;
-  for (const auto& [id, request] : requests_) {
+  for (const auto& [id, request] : requests_.all()) {
     commands.push_back(static_cast<u8>(request.sq));
     commands.push_back(0);
     commands.insert(commands.end(), request.command.begin(), request.command.end());
@@ -345,7 +345,7 @@ void NvmeController::transfer_requests(StateIo& io) {
   requests_.clear();
   event_requests_.clear();
   for (std::size_t at = 0; at + kEntry <= commands.size(); at += kEntry) {
-    Request& request = requests_[next_id_++];
+    Request& request = requests_.add_loaded();
     request.sq = commands[at];
     io.check(request.sq >= 1 && request.sq < kMaxQueues, "nvme command");
     std::copy_n(commands.begin() + static_cast<std::ptrdiff_t>(at) + 2, kCommandBytes,
@@ -366,12 +366,7 @@ void NvmeController::resumed() {
     if (queue.exists && !map_queue(queue)) fatal("a queue is not in RAM");
   }
   if ((csts_ & kCstsFatal) != 0) return;
-  std::vector<std::pair<u16, Command>> again;
-  for (const auto& [id, request] : requests_) {
-    if (request.waits == 0) again.emplace_back(request.sq, request.command);
-  }
-  std::erase_if(requests_, [](const auto& entry) { return entry.second.waits == 0; });
-  for (const auto& [sq, command] : again) execute_io(sq, command);
+  for (const Request& request : requests_.take_loaded()) execute_io(request.sq, request.command);
 }
 
 }  // namespace emu

@@ -10,7 +10,6 @@
 
 #include <array>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "devices/guest_window.h"
 #include "devices/io_window.h"
 #include "devices/pci/pci_device.h"
+#include "devices/storage/disk_requests.h"
 #include "devices/storage/nvme_spec.h"
 
 namespace emu {
@@ -69,13 +69,9 @@ class NvmeController final : public PciDevice {
     GuestWindow memory;
   };
   // A command between fetching and its completion.
-  struct Request {
+  struct Request : DiskRequest {
     u16 sq = 0;
     Command command{};
-    DmaList data;
-    unsigned waits = 0;
-    bool failed = false;
-    bool flushes_after = false;
   };
   [[nodiscard]] static u32 word(const Command& c, unsigned n) { return load_le<u32>(&c[n * 4]); }
   [[nodiscard]] static u64 wide(const Command& c, unsigned n) { return load_le<u64>(&c[n * 4]); }
@@ -124,8 +120,7 @@ class NvmeController final : public PciDevice {
   [[nodiscard]] u16 move_data(u64 id, Request& request, bool to_guest);
   [[nodiscard]] u16 write_zeroes(u64 id, Request& request);
   [[nodiscard]] u16 deallocate(u64 id, Request& request);
-  void submit(u64 id, BlockRequest block);
-  void answered(u64 id, const Result<void>& result);
+  void ended(u64 id);
   // Where a command's data is: `bytes` through its PRPs or its SGL.
   [[nodiscard]] u16 map_data(const Command& c, u64 bytes, bool for_writing, DmaList& out);
   [[nodiscard]] u16 map_prps(u64 first, u64 second, u64 bytes, bool for_writing, DmaList& out);
@@ -152,12 +147,10 @@ class NvmeController final : public PciDevice {
   std::array<u32, nvme::kFeatureCount> features_{};
   std::array<SubmissionQueue, kMaxQueues> sqs_;
   std::array<CompletionQueue, kMaxQueues> cqs_;
-  std::map<u64, Request> requests_;
+  DiskRequests<Request> requests_{"nvme", [this](u64 id) { ended(id); }};
   std::vector<u16> event_requests_;  // command ids
   // scratch (rebuilt)
-  u64 next_id_ = 0;
   bool processing_ = false;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace emu

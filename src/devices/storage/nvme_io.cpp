@@ -21,14 +21,12 @@ constexpr u8 kSglData = 0, kSglSegment = 2, kSglLastSegment = 3;
 }  // namespace
 
 void NvmeController::execute_io(u16 sq, const Command& command) {
-  const u64 id = next_id_++;
-  Request& request = requests_[id];
+  auto [id, request] = requests_.add();
   request.sq = sq;
   request.command = command;
-  request.waits = 1;  // no answer may end the request while it is being started
   const u16 status = start_io(id, request);
-  if (status == kSuccess) return answered(id, {});
-  requests_.erase(id);
+  if (status == kSuccess) return requests_.release(id);
+  static_cast<void>(requests_.take(id));
   complete(sq, id_of(command), status);
 }
 
@@ -39,11 +37,12 @@ u16 NvmeController::start_io(u64 id, Request& request) {
   const bool writes = opcode != kRead && opcode != kFlush;
   if (writes && backend_.read_only()) return kReadOnlyRange;
   const bool is_forced = (word(request.command, 12) & kForceUnitAccess) != 0;
-  request.flushes_after = (opcode == kWrite || opcode == kWriteZeroes) &&
-                          (is_forced || features_[kFeatureWriteCache] == 0);
+  if ((opcode == kWrite || opcode == kWriteZeroes) &&
+      (is_forced || features_[kFeatureWriteCache] == 0))
+    request.flushes_after = &backend_;
   switch (opcode) {
     case kFlush:
-      if (!backend_.read_only()) submit(id, {BlockOp::kFlush, 0, 0, {}});
+      if (!backend_.read_only()) requests_.submit(id, backend_, {BlockOp::kFlush, 0, 0, {}});
       return kSuccess;
     case kWrite:
       return move_data(id, request, false);
@@ -67,8 +66,10 @@ u16 NvmeController::move_data(u64 id, Request& request, bool to_guest) {
   if (const u16 status = map_data(request.command, bytes, to_guest, request.data);
       status != kSuccess)
     return status;
-  submit(id, {to_guest ? BlockOp::kRead : BlockOp::kWrite, first * kBlockBytes, 0,
-              request.data.pieces()});
+  request.reads = to_guest;
+  requests_.submit(
+      id, backend_,
+      {to_guest ? BlockOp::kRead : BlockOp::kWrite, first * kBlockBytes, 0, request.data.pieces()});
   return kSuccess;
 }
 
@@ -76,7 +77,8 @@ u16 NvmeController::write_zeroes(u64 id, Request& request) {
   const u64 first = wide(request.command, 10);
   const u64 count = (word(request.command, 12) & 0xffff) + 1;
   if (!range_fits(first, count, blocks())) return kLbaRange;
-  submit(id, {BlockOp::kWriteZeroes, first * kBlockBytes, count * kBlockBytes, {}});
+  requests_.submit(id, backend_,
+                   {BlockOp::kWriteZeroes, first * kBlockBytes, count * kBlockBytes, {}});
   return kSuccess;
 }
 
@@ -94,42 +96,20 @@ u16 NvmeController::deallocate(u64 id, Request& request) {
       return kLbaRange;
   }
   for (u64 at = 0; at < raw.size(); at += kRangeBytes) {
-    submit(id, {BlockOp::kDiscard,
-                load_le<u64>(&raw[at + 8]) * kBlockBytes,
-                load_le<u32>(&raw[at + 4]) * kBlockBytes,
-                {}});
+    requests_.submit(id, backend_,
+                     {BlockOp::kDiscard,
+                      load_le<u64>(&raw[at + 8]) * kBlockBytes,
+                      load_le<u32>(&raw[at + 4]) * kBlockBytes,
+                      {}});
   }
   return kSuccess;
 }
 
-void NvmeController::submit(u64 id, BlockRequest block) {
-  ++requests_[id].waits;
-  backend_.submit(std::move(block),
-                  [this, id, alive = std::weak_ptr<char>(alive_)](const Result<void>& result) {
-                    if (!alive.expired()) answered(id, result);
-                  });
-}
-
-void NvmeController::answered(u64 id, const Result<void>& result) {
-  const auto found = requests_.find(id);
-  if (found == requests_.end()) return;  // from before a reset
-  Request& request = found->second;
-  if (!result) {
-    request.failed = true;
-    if (complaints_.pass())
-      log(LogLevel::kError, "nvme", "{}: {}", backend_.describe(), result.error().message);
-  }
-  if (--request.waits != 0) return;
-  const bool is_read = request.command[0] == kRead;
-  if (is_read) request.data.publish();  // also what a failed read left
-  if (!request.failed && std::exchange(request.flushes_after, false))
-    return submit(id, {BlockOp::kFlush, 0, 0, {}});
-  const u16 sq = request.sq;
-  const u16 command_id = id_of(request.command);
-  const u16 status = !request.failed ? kSuccess : is_read ? kReadError : kWriteFault;
-  requests_.erase(found);
-  complete(sq, command_id, status);
-  process(sq);
+void NvmeController::ended(u64 id) {
+  const Request request = requests_.take(id);
+  const u16 error = request.reads ? kReadError : kWriteFault;
+  complete(request.sq, id_of(request.command), request.failed ? error : kSuccess);
+  process(request.sq);
 }
 
 u16 NvmeController::map_data(const Command& c, u64 bytes, bool for_writing, DmaList& out) {

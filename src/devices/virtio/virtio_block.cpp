@@ -84,13 +84,12 @@ void VirtioBlock::notified(unsigned queue) {
 }
 
 void VirtioBlock::start(unsigned queue, VirtioChain chain) {
-  const u64 id = next_id_++;
-  Request& request = requests_[id];
+  auto [id, request] = requests_.add();
   request.queue = queue;
   request.chain = std::move(chain);
   u64 sector = 0;
   if (!dissect(request, sector)) {
-    requests_.erase(id);
+    static_cast<void>(requests_.take(id));
     return fail("a request without header or status byte, or with memory that is not RAM");
   }
   execute(id, request, sector);
@@ -115,14 +114,15 @@ bool VirtioBlock::dissect(Request& request, u64& sector) {
 }
 
 void VirtioBlock::execute(u64 id, Request& request, u64 sector) {
-  request.flushes_after =
-      !has_write_cache() && (request.type == kTypeOut || request.type == kTypeWriteZeroes);
+  if (!has_write_cache() && (request.type == kTypeOut || request.type == kTypeWriteZeroes))
+    request.flushes_after = &backend_;
   switch (request.type) {
     case kTypeIn:
     case kTypeOut:
       return move_data(id, request, sector);
     case kTypeFlush:
-      return submit(id, request, {BlockOp::kFlush, 0, 0, {}});
+      requests_.submit(id, backend_, {BlockOp::kFlush, 0, 0, {}});
+      return requests_.release(id);
     case kTypeGetId:
       return send_identity(id, request);
     case kTypeDiscard:
@@ -143,7 +143,9 @@ void VirtioBlock::move_data(u64 id, Request& request, u64 sector) {
   block.op = request.type == kTypeIn ? BlockOp::kRead : BlockOp::kWrite;
   block.offset_bytes = sector * kSectorBytes;
   block.buffers = request.data.pieces();
-  submit(id, request, std::move(block));
+  request.reads = block.op == BlockOp::kRead;
+  requests_.submit(id, backend_, std::move(block));
+  requests_.release(id);
 }
 
 void VirtioBlock::send_identity(u64 id, Request& request) {
@@ -176,44 +178,19 @@ void VirtioBlock::clear_ranges(u64 id, Request& request) {
                       count * kSectorBytes,
                       {}});
   }
-  request.waits = 1;  // no answer may end the request before all are asked
-  for (BlockRequest& block : blocks) submit(id, request, std::move(block));
-  answered(id, {});
+  for (BlockRequest& block : blocks) requests_.submit(id, backend_, std::move(block));
+  requests_.release(id);
 }
 
-void VirtioBlock::submit(u64 id, Request& request, BlockRequest block) {
-  ++request.waits;
-  backend_.submit(std::move(block),
-                  [this, id, alive = std::weak_ptr<char>(alive_)](const Result<void>& result) {
-                    if (!alive.expired()) answered(id, result);
-                  });
-}
-
-void VirtioBlock::answered(u64 id, const Result<void>& result) {
-  const auto found = requests_.find(id);
-  if (found == requests_.end()) return;  // from before a reset
-  Request& request = found->second;
-  if (!result) {
-    request.failed = true;
-    if (complaints_.pass())
-      log(LogLevel::kError, "virtio-block", "{}: {}", backend_.describe(), result.error().message);
-  }
-  if (--request.waits != 0) return;
-  if (!request.failed && request.flushes_after) {
-    request.flushes_after = false;
-    return submit(id, request, {BlockOp::kFlush, 0, 0, {}});
-  }
-  u32 moved = 0;
-  if (request.type == kTypeIn) {
-    request.data.publish();  // also what a failed read left
-    if (!request.failed) moved = static_cast<u32>(request.data.length_bytes());
-  }
+void VirtioBlock::ended(u64 id) {
+  const Request& request = requests_.all().at(id);
+  const u32 moved =
+      request.reads && !request.failed ? static_cast<u32>(request.data.length_bytes()) : 0;
   finish(id, request.failed ? kIoError : kOk, moved);
 }
 
 void VirtioBlock::finish(u64 id, u8 status, u32 data_bytes) {
-  auto node = requests_.extract(id);
-  Request& request = node.mapped();
+  Request request = requests_.take(id);
   request.status.write(0, std::span<const u8>(&status, 1));
   complete(request.queue, request.chain, data_bytes + 1);
 }
@@ -231,10 +208,10 @@ void VirtioBlock::transfer_model(StateIo& io) {
   io.field(2, "requests", count);
   io.check(count <= VirtQueue::kMaxSize * queue_count(), "virtio-block requests");
   if (io.loading()) requests_.clear();
-  auto next = requests_.begin();
+  auto next = requests_.all().begin();
   for (u32 i = 0; i < count && io.ok(); ++i) {
     io.section(fmt::format("request{}", i), 1, [&] {
-      Request& request = io.loading() ? requests_[next_id_++] : (next++)->second;
+      Request& request = io.loading() ? requests_.add_loaded() : (next++)->second;
       u32 queue = request.queue;
       io.field(1, "queue", queue);
       io.check(queue < queue_count(), "virtio-block queue");
@@ -247,12 +224,7 @@ void VirtioBlock::transfer_model(StateIo& io) {
 // A request that was under way when the state was saved is made again; that reads or writes the
 // same data.
 void VirtioBlock::resumed_model() {
-  std::vector<u64> ids;
-  for (const auto& [id, request] : requests_) ids.push_back(id);
-  for (const u64 id : ids) {
-    auto node = requests_.extract(id);
-    if (node.mapped().waits == 0) start(node.mapped().queue, std::move(node.mapped().chain));
-  }
+  for (Request& request : requests_.take_loaded()) start(request.queue, std::move(request.chain));
 }
 
 }  // namespace emu

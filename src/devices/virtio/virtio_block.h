@@ -7,10 +7,10 @@
 // Not modelled: zoned devices, secure erase, lifetime reports.
 #pragma once
 
-#include <map>
 #include <memory>
 
 #include "block/block_backend.h"
+#include "devices/storage/disk_requests.h"
 #include "devices/virtio/virtio_device.h"
 
 namespace emu {
@@ -30,15 +30,11 @@ class VirtioBlock final : public VirtioDevice {
   static constexpr u32 kMaxRanges = 16;  // in one discard or write-zeroes request
 
   // A request between notified() and complete().
-  struct Request {
+  struct Request : DiskRequest {  // `data` without header and status
     unsigned queue = 0;
     VirtioChain chain;
     u32 type = 0;
-    DmaList data;        // without header and status
-    DmaList status;      // the one status byte
-    unsigned waits = 0;  // for that many answers of the backend
-    bool failed = false;
-    bool flushes_after = false;
+    DmaList status;  // the one status byte
   };
 
   [[nodiscard]] u64 model_features() const override;
@@ -55,8 +51,7 @@ class VirtioBlock final : public VirtioDevice {
   void move_data(u64 id, Request& request, u64 sector);
   void send_identity(u64 id, Request& request);
   void clear_ranges(u64 id, Request& request);
-  void submit(u64 id, Request& request, BlockRequest block);
-  void answered(u64 id, const Result<void>& result);
+  void ended(u64 id);
   void finish(u64 id, u8 status, u32 data_bytes);
   [[nodiscard]] bool has_write_cache() const;
 
@@ -64,13 +59,9 @@ class VirtioBlock final : public VirtioDevice {
   BlockBackend& backend_;
   // parts
   const Options options_;
-  RateLimit complaints_{20};
   // state (saved)
   bool write_cache_ = true;  // the configuration's "writeback"
-  std::map<u64, Request> requests_;
-  // scratch (rebuilt)
-  u64 next_id_ = 0;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();
+  DiskRequests<Request> requests_{"virtio-block", [this](u64 id) { ended(id); }};
 };
 
 }  // namespace emu

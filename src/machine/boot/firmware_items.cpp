@@ -49,11 +49,14 @@ void set_cmos_word(Mc146818& rtc, u8 index, u64 value) {
 }  // namespace
 
 std::string boot_order_file(const std::string& order, std::span<const BootDevice> devices) {
+  std::vector<BootDevice> first(devices.begin(), devices.end());
+  std::erase_if(first, [](const BootDevice& device) { return device.index < 0; });
+  std::ranges::stable_sort(first, {}, &BootDevice::index);
   std::string out;
+  for (const BootDevice& device : first) out += device.path + "\n";
   for (const char letter : order) {
-    if (letter == 'a') out += "/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n";
     for (const BootDevice& device : devices) {
-      if (device.letter == letter) out += device.path + "\n";
+      if (device.letter == letter && device.index < 0) out += device.path + "\n";
     }
   }
   return out;

@@ -18,10 +18,12 @@ namespace emu {
 enum class IdePlace : u8 { kEmpty, kDisk, kCdrom };
 using IdePlaces = std::array<IdePlace, kMaxIdeDrives>;
 
-// What firmware may start from: its letter in a boot order, and its OpenFirmware path.
+// What firmware may start from: its letter in a boot order, its OpenFirmware path, and its place
+// before all letters; -1: none.
 struct BootDevice {
   char letter = 'c';
   std::string path;
+  int index = -1;
 };
 
 // Fills `fw_cfg`, and calls finish().
@@ -31,7 +33,8 @@ void add_firmware_items(FwCfg& fw_cfg, const MachineConfig& config,
 // `floppy_types` are the drives' types as byte 10h has them, 0 for none.
 void set_firmware_cmos(Mc146818& rtc, const MachineConfig& config,
                        const std::array<u8, kMaxFloppies>& floppy_types);
-// SeaBIOS's "bootorder" file: OpenFirmware device paths, one a line, in the configured order.
+// SeaBIOS's "bootorder" file: OpenFirmware device paths, one a line: those with an index, then the
+// others in the order of their letters.
 [[nodiscard]] std::string boot_order_file(const std::string& order,
                                           std::span<const BootDevice> devices);
 

@@ -17,8 +17,6 @@
 namespace emu {
 namespace {
 
-// What Linux guests and this host both use for 64-bit programs: guest code can read them.
-constexpr u16 kCodeSelector = 0x33, kStackSelector = 0x2b;
 // An access this close behind RIP may be the fetch of the instruction.
 constexpr u64 kMostInstructionBytes = 15;
 
@@ -32,18 +30,14 @@ GuestRam* find_ram(const FlatView& view) {
 }  // namespace
 
 // What the processes can represent.
-bool UserMode::fits() const {
+bool UserMode::fits(UserSegments& segments) const {
   const CpuState& s = cpu_.cpu();
-  const auto low = [](u64 address) { return address < UserProcess::kEnd; };
-  const auto null = [&](SegmentIndex i) { return (s.segments[i].selector & ~3u) == 0; };
   constexpr u64 kNeeded = kCr4Pae | kCr4Osfxsr | kCr4Osxmmexcpt | kCr4Osxsave;
   constexpr u64 kStrange = kFlagTf | kFlagNt | kFlagAc | kFlagId | kFlagVm | kFlagIopl;
-  return s.code64() && s.cpl() == 3 && s.segments[kCs].selector == kCodeSelector &&
-         s.segments[kSs].selector == kStackSelector && null(kDs) && null(kEs) && null(kFs) &&
-         null(kGs) && (s.rflags & kStrange) == 0 && (s.cr4 & kNeeded) == kNeeded &&
+  return s.cpl() == 3 && (s.rflags & kStrange) == 0 && (s.cr4 & kNeeded) == kNeeded &&
          (s.cr4 & (kCr4Pke | kCr4La57)) == 0 && (s.cr0 & (kCr0Ts | kCr0Em)) == 0 &&
-         (s.efer & kEferNxe) != 0 && s.xcr0 == host_vector_components() && !s.smm && low(s.rip) &&
-         low(s.segments[kFs].base) && low(s.segments[kGs].base);
+         (s.cr0 & kCr0Pg) != 0 && (s.efer & kEferNxe) != 0 && s.xcr0 == host_vector_components() &&
+         !s.smm && s.rip < UserProcess::kEnd && user_segments_of(s, segments);
 }
 
 std::unique_ptr<UserProcess> UserMode::make_process() {
@@ -103,8 +97,9 @@ void UserMode::note_flushes() {
   f.count = 0;
 }
 
-bool UserMode::prepare(UserSpace& space) {
+bool UserMode::prepare(UserSpace& space, const UserSegments& segments) {
   note_flushes();
+  if (!space.set_code_size(segments.cs == kUserCode32)) return false;
   UserTables tables(cpu_, *ram_);
   // The guest must have nothing where the stub is.
   (void)tables.select(space.process().stub_region());
@@ -115,18 +110,19 @@ bool UserMode::prepare(UserSpace& space) {
   if (missed != 0 && !space.entry(missed).mapped() && !space.fill(missed, tables, space_counts_)) {
     return false;
   }
-  return space.process().load(cpu_.cpu(), host_vector_components());
+  return space.process().load(cpu_.cpu(), segments, host_vector_components());
 }
 
 UserMode::Result UserMode::run() {
-  if (failed_ || !fits()) return Result::kRefused;
+  UserSegments segments;
+  if (failed_ || !fits(segments)) return Result::kRefused;
   if (const pid_t thread = ::gettid(); thread != thread_) {
     forget();
     thread_ = thread;
   }
   UserSpace* space = select();
   if (space == nullptr) return Result::kRefused;
-  if (!prepare(*space)) {
+  if (!prepare(*space, segments)) {
     spaces_.pop_back();
     return Result::kRefused;
   }
@@ -161,6 +157,10 @@ UserMode::Result UserMode::leave(UserSpace& space, UserProcess::Stop stop) {
       return Result::kAgain;
     case UserProcess::Stop::kSingleStep:
       deliver_fault(cpu_.core(), debug_fault(kDr6Bs));
+      return Result::kAgain;
+    case UserProcess::Stop::kStrayed:
+      s.rip &= 0xffffffff;
+      deliver_fault(cpu_.core(), Fault::gp(kUserCode64 & ~7u));
       return Result::kAgain;
     case UserProcess::Stop::kSystemCall:
       ++counts_.system_calls;

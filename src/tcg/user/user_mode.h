@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a vCPU's 64-bit ring-3 code natively, in processes that hold nothing but the guest pages it
-// may use (user_process.h), one for each of the last few address spaces. An accelerator, as a TLB
-// is: whatever such a process cannot do (system calls, exceptions, devices, CPUID, RDTSC, setting
-// dirty bits) stops it with the state before the instruction, and the translator does it.
+// Runs a vCPU's ring-3 code, 64-bit or 32-bit, natively, in processes that hold nothing but the
+// guest pages it may use (user_process.h), one for each of the last few address spaces. An
+// accelerator, as a TLB is: whatever such a process cannot do (system calls, exceptions, devices,
+// CPUID, RDTSC, setting dirty bits) stops it with the state before the instruction, and the
+// translator does it.
 //
 // Coherence. The vCPU's own flushes are noted and applied before its guest code runs again. A page
 // with translated code is mapped read-only, so that writing it invalidates the translation; before
@@ -10,10 +11,11 @@
 // soft TLB's write entries, and calls revoke_write(): the mappings go before the vCPU is back in.
 // Pages that are written natively again and again lose their translations instead.
 //
-// Not done: 32-bit code, protection keys, 1 GiB pages; debug registers, single steps and alignment
-// checks are the translator's. Pages are looked at for instructions that would show the host (see
-// user_scan.h) when they are mapped for execution, not again when they are written after that.
-// Threads: the vCPU's own; revoke_write() also others' while the vCPU is out of guest code.
+// Not done: 16-bit code, segments that are not flat, paging without PAE, protection keys, 1 GiB
+// pages; debug registers, single steps and alignment checks are the translator's. Pages are looked
+// at for instructions that would show the host (see user_scan.h) when they are mapped for
+// execution, not again when they are written after that. Threads: the vCPU's own; revoke_write()
+// also others' while the vCPU is out of guest code.
 #pragma once
 
 #include <memory>
@@ -56,9 +58,9 @@ class UserMode {
   static constexpr std::size_t kMostSpaces = 8;
   static constexpr unsigned kWritesToPark = 3;
 
-  [[nodiscard]] bool fits() const;
+  [[nodiscard]] bool fits(UserSegments& segments) const;
   [[nodiscard]] UserSpace* select();
-  [[nodiscard]] bool prepare(UserSpace& space);
+  [[nodiscard]] bool prepare(UserSpace& space, const UserSegments& segments);
   [[nodiscard]] std::unique_ptr<UserProcess> make_process();
   // Deals with a stop; false: the translator has to.
   [[nodiscard]] bool serve(UserSpace& space, UserProcess::Stop stop);

@@ -22,7 +22,7 @@ class UserPolicy {
     if (when_ == When::kComputing) return s.cr3 == cr3 && s.native;
     return s.cr3 != cr3 || s.native || __builtin_ia32_rdtsc() >= s.refused_until;
   }
-  // An external interrupt found 64-bit ring-3 code running. `entries` counts system calls and
+  // An external interrupt found ring-3 code running. `entries` counts system calls and
   // exceptions, `thread_ns` the processor time of this vCPU's thread.
   void tick(u64 cr3, u64 entries, u64 thread_ns) noexcept {
     if (when_ != When::kComputing) return;
@@ -94,7 +94,7 @@ class UserPolicy {
     bool native = false;
   };
   [[nodiscard]] static unsigned index(u64 cr3) noexcept {
-    return static_cast<unsigned>(((cr3 >> 12) * 0x9e3779b97f4a7c15u) >> 58);
+    return static_cast<unsigned>(((cr3 >> 5) * 0x9e3779b97f4a7c15u) >> 58);
   }
 
   When when_ = When::kOff;

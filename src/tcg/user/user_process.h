@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+#include <iterator>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "cpu/cpu_state.h"
+#include "tcg/user/user_segments.h"
 
 namespace emu {
 
@@ -31,6 +33,7 @@ class UserProcess {
     kMemory,       // an access to `address` that its mappings do not allow
     kInstruction,  // any other exception
     kSingleStep,
+    kStrayed,      // a 32-bit kernel's code went to a code segment of the host's
     kInterrupted,  // interrupt_user_process() was called, or nothing in particular happened
     kDied,
   };
@@ -62,8 +65,9 @@ class UserProcess {
   // Unmaps everything.
   [[nodiscard]] bool clear();
 
-  // Takes over registers, flags, FS and GS bases and the `components` of the vector state.
-  [[nodiscard]] bool load(const CpuState& state, u64 components);
+  // Takes over registers, flags, segments and the `components` of the vector state. False: this
+  // host does not have such segments, or the process died.
+  [[nodiscard]] bool load(const CpuState& state, const UserSegments& segments, u64 components);
   // Runs guest code until something stops it.
   [[nodiscard]] Stop run();
   // Of the last kMemory.
@@ -91,12 +95,17 @@ class UserProcess {
   [[nodiscard]] bool set_registers();
   [[nodiscard]] Stop classify(int signal);
   void normalize_vectors(u64 components);
+  [[nodiscard]] bool set_tls(u16 selector, u64 base);
+  [[nodiscard]] bool overflowed();
   void follow_processor();
 
   static constexpr pid_t kGone = -1;
   pid_t pid_ = kGone;
   u64 stub_ = 0;
   Mapping list_;
+  UserSegments segments_;  // as load() set them
+  bool kernel32_ = false;  // the guest's kernel has no 64-bit code
+  u64 tls_bases_[std::size(kUserTls)];
   user_regs_struct registers_{};
   bool registers_known_ = false;  // registers_ holds what the process has
   u64 address_ = 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <elf.h>
 #include <linux/audit.h>
@@ -73,14 +74,17 @@ Result<u64> random_place() {
   return (kFirst + value % kRange) & ~u64{0x1fffff};
 }
 
-// A selector that guest code loaded itself: the flat data segment it must be.
-void note_selector(Segment& s, u64 selector, const Segment& stack) {
-  if (s.selector == static_cast<u16>(selector)) return;
-  const u64 base = s.base;
-  s = stack;
-  s.selector = static_cast<u16>(selector);
-  s.base = base;
-  if ((selector & 0xfffc) == 0) s.attributes = kSegUnusable;
+constexpr u64 kNoBase = ~u64{0};
+
+UserSegments segments_in(const user_regs_struct& r) {
+  return {static_cast<u16>(r.cs),
+          static_cast<u16>(r.ss),
+          static_cast<u16>(r.ds),
+          static_cast<u16>(r.es),
+          static_cast<u16>(r.fs),
+          static_cast<u16>(r.gs),
+          r.fs_base,
+          r.gs_base};
 }
 
 }  // namespace
@@ -97,7 +101,9 @@ UserProcess::Change UserProcess::unmap(u64 address, u64 length_bytes) {
 }
 
 UserProcess::UserProcess(pid_t pid, u64 stub, Mapping list)
-    : pid_(pid), stub_(stub), list_(std::move(list)), vectors_(kMaxVectorBytes) {}
+    : pid_(pid), stub_(stub), list_(std::move(list)), vectors_(kMaxVectorBytes) {
+  std::fill(std::begin(tls_bases_), std::end(tls_bases_), kNoBase);
+}
 
 UserProcess::~UserProcess() {
   if (pid_ == kGone) return;
@@ -174,6 +180,8 @@ bool UserProcess::set_registers() {
 
 bool UserProcess::run_stub(user_regs_struct& registers, u64 offset) {
   registers_known_ = false;
+  registers.cs = kUserCode64;
+  registers.ss = kUserData;
   registers.rip = stub_ + offset;
   registers.orig_rax = ~u64{0};
   registers.eflags = kFlagFixed1 | kFlagIf;
@@ -225,8 +233,8 @@ Result<void> UserProcess::set_up(int ram_fd) {
   }
   if (!clear()) return fail("cannot empty the address space of a process");
   registers_ = {};
-  registers_.cs = 0x33;
-  registers_.ss = 0x2b;
+  registers_.cs = kUserCode64;
+  registers_.ss = kUserData;
   iovec all{vectors_.data(), vectors_.size()};
   if (trace(PTRACE_GETREGSET, pid_, NT_X86_XSTATE, pointer(&all)) != 0) {
     return fail_errno(errno, "ptrace has no vector state");
@@ -303,7 +311,26 @@ void UserProcess::follow_processor() {
   if (::sched_setaffinity(pid_, sizeof set, &set) == 0) processor_ = now;
 }
 
-bool UserProcess::load(const CpuState& s, u64 components) {
+// A descriptor for thread-local storage: a data segment of all 4 GiB from `base` on.
+bool UserProcess::set_tls(u16 selector, u64 base) {
+  const auto* at = std::find(std::begin(kUserTls), std::end(kUserTls), selector);
+  if (at == std::end(kUserTls)) return true;
+  u64& known = tls_bases_[at - kUserTls];
+  if (known == base) return true;
+  if (base > 0xffff'ffff) return false;
+  user_desc d{};
+  d.entry_number = selector >> 3;
+  d.base_addr = static_cast<u32>(base);
+  d.limit = 0xfffff;
+  d.seg_32bit = 1;
+  d.limit_in_pages = 1;
+  d.useable = 1;
+  if (trace(PTRACE_SET_THREAD_AREA, pid_, d.entry_number, pointer(&d)) != 0) return false;
+  known = base;
+  return true;
+}
+
+bool UserProcess::load(const CpuState& s, const UserSegments& segments, u64 components) {
   user_regs_struct& r = registers_;
   const u64* g = s.gpr;
   r.rax = g[kRax], r.rcx = g[kRcx], r.rdx = g[kRdx], r.rbx = g[kRbx];
@@ -312,10 +339,14 @@ bool UserProcess::load(const CpuState& s, u64 components) {
   r.r12 = g[kR12], r.r13 = g[kR13], r.r14 = g[kR14], r.r15 = g[kR15];
   r.rip = s.rip;
   r.eflags = (s.rflags & kUserFlags) | kFlagFixed1 | kFlagIf;
-  r.cs = 0x33, r.ss = 0x2b;
-  r.ds = s.segments[kDs].selector, r.es = s.segments[kEs].selector;
-  r.fs = s.segments[kFs].selector, r.gs = s.segments[kGs].selector;
-  r.fs_base = s.segments[kFs].base, r.gs_base = s.segments[kGs].base;
+  segments_ = segments;
+  kernel32_ = !s.long_mode();
+  r.cs = segments.cs, r.ss = segments.ss, r.ds = segments.ds, r.es = segments.es;
+  r.fs = segments.fs, r.gs = segments.gs;
+  r.fs_base = segments.fs_base, r.gs_base = segments.gs_base;
+  if (!set_tls(segments.fs, segments.fs_base) || !set_tls(segments.gs, segments.gs_base)) {
+    return false;
+  }
 
   const std::size_t bytes = std::min<std::size_t>(vector_bytes_, kXsaveBytes);
   std::memcpy(vectors_.data(), s.xsave, bytes);
@@ -353,7 +384,18 @@ UserProcess::Stop UserProcess::run() {
   if (trace(PTRACE_SYSEMU, pid_, 0, 0) != 0 || !wait(status) || !get_registers()) {
     return Stop::kDied;
   }
-  return classify(WSTOPSIG(status));
+  const Stop stop = classify(WSTOPSIG(status));
+  const bool gone = kernel32_ && registers_.cs != kUserCode32 && stop != Stop::kDied;
+  return gone ? Stop::kStrayed : stop;
+}
+
+// Whether it was INTO that stopped 32-bit code: a trap, unlike all the others.
+bool UserProcess::overflowed() {
+  constexpr u8 kInto = 0xce;
+  const user_regs_struct& r = registers_;
+  if (r.cs != kUserCode32 || (r.eflags & kFlagOf) == 0) return false;
+  u64 bytes = 0;
+  return trace(PTRACE_PEEKTEXT, pid_, r.rip - 1, pointer(&bytes)) == 0 && (bytes & 0xff) == kInto;
 }
 
 UserProcess::Stop UserProcess::classify(int signal) {
@@ -371,7 +413,13 @@ UserProcess::Stop UserProcess::classify(int signal) {
   if (trace(PTRACE_GETSIGINFO, pid_, 0, pointer(&info)) != 0) return Stop::kDied;
   switch (signal) {
     case SIGSEGV:
-      if (info.si_code != SEGV_MAPERR && info.si_code != SEGV_ACCERR) return Stop::kInstruction;
+      if (info.si_code != SEGV_MAPERR && info.si_code != SEGV_ACCERR) {
+        if (overflowed()) {
+          r.rip -= 1;
+          registers_known_ = false;
+        }
+        return Stop::kInstruction;
+      }
       address_ = pointer(info.si_addr);
       return Stop::kMemory;
     case SIGBUS:
@@ -407,18 +455,7 @@ bool UserProcess::store(CpuState& s, u64 components) {
   g[kR12] = r.r12, g[kR13] = r.r13, g[kR14] = r.r14, g[kR15] = r.r15;
   s.rip = r.rip;
   s.rflags = (s.rflags & ~kVisibleFlags) | (r.eflags & kVisibleFlags);
-  s.segments[kFs].base = r.fs_base;
-  s.segments[kGs].base = r.gs_base;
-  note_selector(s.segments[kDs], r.ds, s.segments[kSs]);
-  note_selector(s.segments[kEs], r.es, s.segments[kSs]);
-  note_selector(s.segments[kFs], r.fs, s.segments[kSs]);
-  note_selector(s.segments[kGs], r.gs, s.segments[kSs]);
-  if (r.cs == 0x23 && s.segments[kCs].selector != 0x23) {  // a far jump to 32-bit code
-    Segment& cs = s.segments[kCs];
-    cs.selector = 0x23;
-    cs.attributes = static_cast<u16>((cs.attributes & ~kSegLong) | kSegBig);
-    cs.limit = 0xffffffff;
-  }
+  take_user_segments(s, segments_, segments_in(r));
   iovec all{vectors_.data(), vector_bytes_};
   if (trace(PTRACE_GETREGSET, pid_, NT_X86_XSTATE, pointer(&all)) != 0) return false;
   normalize_vectors(components);

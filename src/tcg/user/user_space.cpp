@@ -59,6 +59,12 @@ bool UserSpace::assign(u64 cr3) {
   return process_->clear();
 }
 
+bool UserSpace::set_code_size(bool code32) {
+  if (code32 == code32_) return true;
+  code32_ = code32;
+  return assign(cr3_);
+}
+
 void UserSpace::flush_page(u64 linear) {
   const u64 region = region_of(linear);
   if (stale_ || (!flushed_.empty() && flushed_.back() == region)) return;
@@ -170,7 +176,7 @@ UserSpace::Entry UserSpace::entry(u64 linear) const {
 bool UserSpace::refuses(UserTables& tables, unsigned index, Counts& counts) {
   constexpr std::size_t kMostScans = 1 << 16;
   const u64 page = tables.page(index).ram_page;
-  const u64 hash = hash_of(ram_.host() + page * kPageBytes);
+  const u64 hash = hash_of(ram_.host() + page * kPageBytes) ^ (code32_ ? 1 : 0);
   if (scans_.size() > kMostScans) scans_.clear();
   const auto [at, added] = scans_.try_emplace(page);
   if (added || at->second.hash != hash) {
@@ -197,7 +203,7 @@ bool UserSpace::scan(UserTables& tables, unsigned index) {
   append(index, 0, kPageBytes);
   const std::size_t last = code.size();
   append(index + 1, 0, kBehind);
-  return shows_host(code, first, last, xgetbv_);
+  return shows_host(code, first, last, {code32_, xgetbv_});
 }
 
 bool UserSpace::fill(u64 linear, UserTables& tables, Counts& counts) {

@@ -51,6 +51,8 @@ class UserSpace {
   [[nodiscard]] u64 cr3() const { return cr3_; }
   // Processor time that its process has spent on mapping pages, about.
   [[nodiscard]] u64 mapping_ns() const { return mapping_ns_; }
+  // Of what size its code is from now on; another one makes it empty. False: see catch_up().
+  [[nodiscard]] bool set_code_size(bool code32);
   // Becomes another address space, empty.
   [[nodiscard]] bool assign(u64 cr3);
 
@@ -85,6 +87,7 @@ class UserSpace {
   std::vector<bool>& maybe_writable_;
   Scans& scans_;
   bool xgetbv_;
+  bool code32_ = false;
   u64 cr3_ = 0;
   bool stale_ = false;
   std::vector<u64> flushed_;  // regions

@@ -40,8 +40,17 @@ bool UserTables::select(u64 linear) {
   table_ = nullptr;
   above_and_ = kUsable | kWritable;
   above_or_ = 0;
-  u64 at = cpu_.cpu().cr3 & kFrame;
-  for (unsigned shift = 39; shift >= 21; shift -= 9) {
+  const CpuState& s = cpu_.cpu();
+  u64 at = s.cr3 & kFrame;
+  unsigned shift = 39;
+  if (!s.long_mode()) {  // PAE
+    if (linear >> 32 != 0) return false;
+    const u64 entry = s.pdpte[bits(linear, 30, 2)];
+    if ((entry & kPresent) == 0) return false;
+    at = entry & kFrame;
+    shift = 21;
+  }
+  for (; shift >= 21; shift -= 9) {
     const u64* table = table_at(at);
     if (table == nullptr) return false;
     const u64 entry = entry_at(table, bits(linear, shift, 9));

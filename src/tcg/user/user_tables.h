@@ -25,8 +25,8 @@ struct UserPage {
 class UserTables {
  public:
   UserTables(TcgCpu& cpu, const GuestRam& ram) : cpu_(cpu), ram_(ram) {}
-  // Goes to the 2 MiB region with `linear`, in 4-level paging with CR3 as it is; false if nothing
-  // in it can be mapped.
+  // Goes to the 2 MiB region with `linear`, in 4-level or PAE paging with CR3 as it is; false if
+  // nothing in it can be mapped.
   bool select(u64 linear);
   // Page `index` of that region.
   [[nodiscard]] UserPage page(unsigned index);

@@ -5,6 +5,7 @@
 
 #include "devices/pci/pci_rig.h"
 #include "devices/transfer_test.h"
+#include "memory/guest_ram.h"
 
 namespace emu {
 namespace {
@@ -165,17 +166,23 @@ TEST(PciIntx, SharedWireIsOred) {
   EXPECT_FALSE(rig.pirqs.level(2));
 }
 
-TEST(PciDma, NeedsBusMastering) {
+TEST(PciDma, NeedsBusMasteringAndRam) {
   CardRig rig;
+  const auto ram = std::move(*GuestRam::create("ram", 4 * kKiB));
+  const auto region = Region::ram("ram", *ram, 0, 4 * kKiB);
+  rig.memory->add(*region, 0);
+  rig.memory_space.store(1, 1, 0x42);
   rig.write(kCard, kBar0, 0xfebf0000);
-  rig.card.scratch.bytes[1] = 0x42;
   rig.write(kCard, kCommand, kCommandMemory, 2);
   u8 byte = 0;
-  EXPECT_FALSE(rig.card.dma_read(0xfebf0001, {&byte, 1}));
+  EXPECT_FALSE(rig.card.dma_read(1, {&byte, 1}));
   EXPECT_EQ(byte, 0xff);
   rig.write(kCard, kCommand, kCommandMemory | kCommandMaster, 2);
-  EXPECT_TRUE(rig.card.dma_read(0xfebf0001, {&byte, 1}));
+  EXPECT_TRUE(rig.card.dma_read(1, {&byte, 1}));
   EXPECT_EQ(byte, 0x42);
+  EXPECT_FALSE(rig.card.dma_write(0xfebf0001, {&byte, 1})) << "its own registers";
+  EXPECT_EQ(rig.card.scratch.bytes[1], 0);
+  rig.memory->remove(*region);
 }
 
 TEST(PciCapabilities, ListIsLinked) {

@@ -176,11 +176,11 @@ TEST(AtapiCdrom, FailuresCarrySense) {
 
 TEST(AtapiCdrom, AnEmptyDriveAndANewDisc) {
   CdRig rig;
-  rig.cdrom->change_medium(nullptr);
+  rig.cdrom->unit().change_medium(nullptr);
   rig.packet({0x00});
   EXPECT_EQ(rig.in(7), kFailed);
   EXPECT_EQ(rig.sense(), "2/3a/02");
-  rig.cdrom->change_medium(&rig.disk);
+  rig.cdrom->unit().change_medium(&rig.disk);
   const auto event = rig.ask({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
   EXPECT_EQ(event, (std::vector<u8>{0, 6, 4, 0x10, 2, 2, 0, 0}));
   rig.packet({0x00});
@@ -193,15 +193,15 @@ TEST(AtapiCdrom, AnEmptyDriveAndANewDisc) {
 TEST(AtapiCdrom, ALockedTrayStaysShut) {
   CdRig rig;
   rig.packet({0x1e, 0, 0, 0, 1});
-  EXPECT_TRUE(rig.cdrom->is_locked());
+  EXPECT_TRUE(rig.cdrom->unit().is_locked());
   rig.packet({0x1b, 0, 0, 0, 2});
   EXPECT_EQ(rig.sense(), "5/53/02");
-  rig.cdrom->request_eject();
+  rig.cdrom->unit().request_eject();
   EXPECT_EQ(rig.ask({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8})[4], 1);
   rig.packet({0x1e, 0, 0, 0, 0});
   rig.packet({0x1b, 0, 0, 0, 2});
   EXPECT_EQ(rig.in(7), kReady);
-  EXPECT_TRUE(rig.cdrom->is_tray_open());
+  EXPECT_TRUE(rig.cdrom->unit().is_tray_open());
   rig.packet({0x1b, 0, 0, 0, 3});
   rig.packet({0x00});
   EXPECT_EQ(rig.sense(), "6/28/00");
@@ -213,7 +213,7 @@ TEST(AtapiCdrom, AHostErrorIsAMediumError) {
   FaultBackend faulty(cd.disk, cd.executor, [](const BlockRequest&) {
     return Error{5, "made to fail"};
   });
-  cd.cdrom->change_medium(&faulty);
+  cd.cdrom->unit().change_medium(&faulty);
   cd.packet({0x03, 0, 0, 0, 18});
   cd.answer();
   cd.packet({0x28, 0, 0, 0, 0, 0, 0, 0, 1});
