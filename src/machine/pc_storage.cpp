@@ -86,7 +86,10 @@ void Pc::add_floppies() {
 void Pc::add_disk_cards(const MachineConfig& config) {
   std::size_t number = 0;
   for (const PcDiskCard& card : host_.disk_cards) {
-    if (card.config.interface == DriveInterface::kUsb) continue;  // see pc_usb.cpp
+    if (card.config.interface == DriveInterface::kUsb) {  // see pc_usb.cpp
+      ++number;
+      continue;
+    }
     if (card.config.interface == DriveInterface::kAhci) {
       add_sata_drive(card, number++);
       continue;
