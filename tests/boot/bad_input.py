@@ -221,18 +221,31 @@ def test_image_without_permission(folder):
     return None
 
 
+def answers(monitor_path):
+    """Whether the machine with this monitor is there; its images are open then."""
+    try:
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(monitor_path))
+            monitor.sendall(b"info status\n")
+            monitor.shutdown(socket.SHUT_WR)
+            return monitor.recv(4096) != b""
+    except OSError:
+        return False
+
+
 def test_locked_image_names_its_holder(folder):
     path = qcow2(folder)
-    holder = subprocess.Popen(EMULATOR + QUIET + ["-m", "32", str(path)], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    socket_path = folder / "monitor"
+    holder = subprocess.Popen(EMULATOR + QUIET + ["-m", "32", "--monitor", f"unix:{socket_path}", str(path)],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            status, said = run(str(path), "--print-config")
-            locked = subprocess.run(["qemu-img", "info", str(path)], capture_output=True)
-            if locked.returncode != 0:
+        while time.monotonic() < deadline and holder.poll() is None:
+            if answers(socket_path):
                 break
             time.sleep(0.2)
+        locked = subprocess.run(["qemu-img", "info", str(path)], capture_output=True)
+        assert locked.returncode != 0, "qemu-img does not see the lock"
         refuses([path], 1, str(holder.pid))
     finally:
         holder.terminate()
