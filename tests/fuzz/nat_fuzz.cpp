@@ -127,7 +127,7 @@ std::vector<u8> frame_of(std::span<const u8> s) {
     case 5: {
       auto f = s[1] % 2 != 0 ? ipv4(s, 1, bytes) : ipv6(s, 58, bytes);
       const std::size_t at = s[1] % 2 != 0 ? 34 : 54;
-      f[at] = s[1] % 2 != 0 ? s[3] % 16 : static_cast<u8>(128 + s[3] % 16);
+      f[at] = static_cast<u8>(s[1] % 2 != 0 ? s[3] % 16 : 128 + s[3] % 16);
       std::fill(f.begin() + static_cast<std::ptrdiff_t>(at) + 4, f.end(), s[6]);
       return f;
     }
