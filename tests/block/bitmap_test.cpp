@@ -28,12 +28,13 @@ class Bitmaps : public ::testing::TestWithParam<const char*> {
   // The blocks that are dirty in the bitmap, as qemu exports it.
   [[nodiscard]] std::vector<bool> dirty(const std::string& name, u64 granularity, u64 bytes) {
     std::string json;
+    // The server is a child that is waited for: its lock is gone when it is.
     const std::string server = fmt::format(
-        "cd {0} && qemu-nbd -r --fork -k {0}/socket --pid-file={0}/pid -B {1} disk.qcow2 && "
-        "qemu-img map --output=json --image-opts driver=nbd,server.type=unix,"
-        "server.path={0}/socket,x-dirty-bitmap=qemu:dirty-bitmap:{1}; "
-        "kill -9 $(cat {0}/pid); for i in $(seq 500); do test -e /proc/$(cat {0}/pid)/exe || "
-        "break; sleep 0.01; done",
+        "cd {0}; qemu-nbd -r -t -k {0}/socket -B {1} disk.qcow2 & server=$!; "
+        "for i in $(seq 600); do "
+        "map=$(qemu-img map --output=json --image-opts driver=nbd,server.type=unix,"
+        "server.path={0}/socket,x-dirty-bitmap=qemu:dirty-bitmap:{1} 2>/dev/null) && break; "
+        "sleep 0.05; done; echo \"$map\"; kill $server; wait $server; rm -f {0}/socket",
         dir_.path(), name);
     run_command(server, &json);
     std::vector<bool> blocks((bytes + granularity - 1) / granularity);
