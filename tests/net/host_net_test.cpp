@@ -2,7 +2,10 @@
 // The user network as a guest sees it: frames in, frames out.
 #include "net/host_net.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -10,6 +13,7 @@
 #include <fstream>
 
 #include "base/bits.h"
+#include "base/unique_fd.h"
 #include "net/hub.h"
 #include "net/offload.h"
 #include "net/open_net.h"
@@ -135,8 +139,8 @@ TEST(UserNetwork, HostileFramesAreSurvived) {
   ASSERT_TRUE(rig.wait_for(1));
 }
 
-// UDP from 10.0.2.15:`port` to the host's port 9 (discard), which opens a socket each.
-Frame datagram(u16 port) {
+// UDP from 10.0.2.15:`port` to the host's port `to`, which opens a socket each.
+Frame datagram(u16 port, u16 to) {
   Frame f(14 + 20 + 8 + 4);
   const u8 head[] = {0x52, 0x55, 10, 0, 2, 2, 0x52, 0x54, 0, 1, 2, 3, 8, 0, 0x45};
   std::copy_n(head, sizeof head, f.begin());
@@ -147,7 +151,7 @@ Frame datagram(u16 port) {
   store_be(&f[30], u32{0x0a000202});
   store_be(&f[24], fold_checksum(sum_words(std::span(f).subspan(14, 20))));
   store_be(&f[34], port);
-  store_be(&f[36], u16{9});
+  store_be(&f[36], to);
   store_be(&f[38], u16{12});
   return f;
 }
@@ -156,7 +160,27 @@ std::ptrdiff_t open_descriptors() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
 }
 
+// A port of the host's where somebody listens and says nothing: a refusal would close sockets
+// again.
+class SilentPort {
+ public:
+  SilentPort() : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* address = reinterpret_cast<sockaddr*>(&address_);
+    socklen_t bytes = sizeof address_;
+    EXPECT_EQ(::bind(socket_.get(), address, bytes), 0);
+    EXPECT_EQ(::getsockname(socket_.get(), address, &bytes), 0);
+  }
+  [[nodiscard]] u16 number() const { return ntohs(address_.sin_port); }
+
+ private:
+  UniqueFd socket_;
+  sockaddr_in address_{};
+};
+
 TEST(UserNetwork, AGuestOpensOnlySoManySockets) {
+  const SilentPort silent;
   UserRig rig;
   {
     const std::lock_guard guard(rig.lock);
@@ -164,7 +188,8 @@ TEST(UserNetwork, AGuestOpensOnlySoManySockets) {
   }
   const auto before = open_descriptors();
   rig.send(arp_request(2));
-  for (unsigned port = 1; port < 6000; ++port) rig.send(datagram(static_cast<u16>(port)));
+  for (unsigned port = 1; port < 6000; ++port)
+    rig.send(datagram(static_cast<u16>(port), silent.number()));
   rig.send(arp_request(3));  // behind all that
   ASSERT_TRUE(rig.wait_for(2));
   EXPECT_GT(open_descriptors(), before + 100);
