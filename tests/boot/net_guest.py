@@ -203,7 +203,7 @@ CASES = {
                       "net": "user,tftp=FOLDER,guestfwd=10.0.2.100:7-cmd:cat", "script": SERVICES_SCRIPT,
                       "steps": SERVICES_STEPS},
     # passt wants a host with an address and a default route; its gateway is this host. Not in the list of
-    # tests: after a download passt sometimes ended (docs/network.md).
+    # tests: after a download passt sometimes spins for ever (docs/network.md).
     "passt": {"kernel": "cloud", "modules": "virtio_net,virtio_pci", "forward": False, "net": "passt,tcp-ports=none",
               "script": PASST_SCRIPT, "steps": PASST_STEPS, "host": "192.168.9.1", "needs": "passt", "test": False,
               "prepare": ("ip tuntap add dev uplink mode tap", "ip addr add 192.168.9.5/24 dev uplink",
