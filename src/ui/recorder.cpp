@@ -103,7 +103,8 @@ void Recorder::stop() {
   to_encoder_ = UniqueFd();
   if (encoder_ == 0) return;
   int status = 0;
-  while (::waitpid(std::exchange(encoder_, 0), &status, 0) < 0 && errno == EINTR) {
+  const pid_t encoder = std::exchange(encoder_, 0);
+  while (::waitpid(encoder, &status, 0) < 0 && errno == EINTR) {
   }
   if (status != 0)
     log(LogLevel::kError, "record", "{}: ffmpeg failed, see what it says above", path_);

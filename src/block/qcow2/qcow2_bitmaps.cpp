@@ -64,39 +64,38 @@ Result<void> Qcow2Image::add_bitmap(const std::string& name, u64 granularity_byt
   return bitmaps_.replace(std::move(wanted), *refcounts_, metadata_);
 }
 
-Result<void> Qcow2Image::remove_bitmap(const std::string& name) {
+// Stores the bitmaps as `change` leaves a copy of them; it is told which one has the name.
+Result<void> Qcow2Image::change_bitmaps(
+    const std::string& name, bool must_be_sound,
+    const std::function<void(std::vector<Bitmap>&, std::size_t)>& change) {
   const std::unique_lock lock(lock_);
-  auto index = find_bitmap(name, false);
+  auto index = find_bitmap(name, must_be_sound);
   if (!index) return index.error();
   EMU_TRY(prepare_to_write());
   EMU_TRY(hold_all_bitmaps());
   std::vector<Bitmap> wanted = bitmaps_.all();
-  wanted.erase(wanted.begin() + static_cast<std::ptrdiff_t>(*index));
+  change(wanted, *index);
   return bitmaps_.replace(std::move(wanted), *refcounts_, metadata_);
+}
+
+Result<void> Qcow2Image::remove_bitmap(const std::string& name) {
+  return change_bitmaps(name, false, [](std::vector<Bitmap>& all, std::size_t index) {
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(index));
+  });
 }
 
 Result<void> Qcow2Image::clear_bitmap(const std::string& name) {
-  const std::unique_lock lock(lock_);
-  auto index = find_bitmap(name, true);
-  if (!index) return index.error();
-  EMU_TRY(prepare_to_write());
-  EMU_TRY(hold_all_bitmaps());
-  std::vector<Bitmap> wanted = bitmaps_.all();
-  std::fill(wanted[*index].table.begin(), wanted[*index].table.end(), u64{0});
-  wanted[*index].table_offset = 0;
-  return bitmaps_.replace(std::move(wanted), *refcounts_, metadata_);
+  return change_bitmaps(name, true, [](std::vector<Bitmap>& all, std::size_t index) {
+    std::fill(all[index].table.begin(), all[index].table.end(), u64{0});
+    all[index].table_offset = 0;
+  });
 }
 
 Result<void> Qcow2Image::set_bitmap_records(const std::string& name, bool records) {
-  const std::unique_lock lock(lock_);
-  auto index = find_bitmap(name, true);
-  if (!index) return index.error();
-  EMU_TRY(prepare_to_write());
-  EMU_TRY(hold_all_bitmaps());
-  std::vector<Bitmap> wanted = bitmaps_.all();
-  u32& flags = wanted[*index].flags;
-  flags = records ? flags | kBitmapAuto : flags & ~kBitmapAuto;
-  return bitmaps_.replace(std::move(wanted), *refcounts_, metadata_);
+  return change_bitmaps(name, true, [records](std::vector<Bitmap>& all, std::size_t index) {
+    u32& flags = all[index].flags;
+    flags = records ? flags | kBitmapAuto : flags & ~kBitmapAuto;
+  });
 }
 
 Result<void> Qcow2Image::merge_bitmap(const std::string& name, Qcow2Image& source,

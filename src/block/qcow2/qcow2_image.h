@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -132,6 +133,8 @@ class Qcow2Image final : public DiskImage {
   // Change (exclusive lock).
   Result<void> prepare_to_write();
   Result<void> hold_all_bitmaps();
+  Result<void> change_bitmaps(const std::string& name, bool must_be_sound,
+                              const std::function<void(std::vector<Bitmap>&, std::size_t)>& change);
   Result<std::size_t> find_bitmap(const std::string& name, bool must_be_sound) const;
   [[nodiscard]] u64 overwritable_bytes(const Extent& extent, u64 offset) const;
   [[nodiscard]] bool is_owned(const Entry& entry) const;
