@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/state_io.h"
 #include "block/block_backend.h"
 #include "devices/guest_window.h"
 
@@ -63,6 +64,20 @@ class DiskRequests {
   // Those of them that nothing has been done for since, in their order.
   [[nodiscard]] std::vector<Request> take_loaded() {
     return take_if([](const Request& request) { return request.waits == 0; });
+  }
+  // The number of requests under way as field `tag`, `most` at most, and of each in its own section
+  // what `each(request)` transfers. Loaded ones then wait for take_loaded().
+  template <class Each>
+  void transfer(StateIo& io, u16 tag, std::size_t most, Each&& each) {
+    u32 count = static_cast<u32>(requests_.size());
+    io.field(tag, "requests", count);
+    io.check(count <= most, "requests of a disk controller");
+    if (io.loading()) requests_.clear();
+    auto next = requests_.begin();
+    for (u32 i = 0; i < count && io.ok(); ++i) {
+      io.section(fmt::format("request{}", i), 1,
+                 [&] { each(io.loading() ? add_loaded() : (next++)->second); });
+    }
   }
   // Forgets all; what the backend still answers goes nowhere. The guest's memory is safe only if
   // the backend was drained before.

@@ -204,21 +204,13 @@ void VirtioBlock::reset_model() {
 
 void VirtioBlock::transfer_model(StateIo& io) {
   io.field(1, "write_cache", write_cache_);
-  u32 count = static_cast<u32>(requests_.size());
-  io.field(2, "requests", count);
-  io.check(count <= VirtQueue::kMaxSize * queue_count(), "virtio-block requests");
-  if (io.loading()) requests_.clear();
-  auto next = requests_.all().begin();
-  for (u32 i = 0; i < count && io.ok(); ++i) {
-    io.section(fmt::format("request{}", i), 1, [&] {
-      Request& request = io.loading() ? requests_.add_loaded() : (next++)->second;
-      u32 queue = request.queue;
-      io.field(1, "queue", queue);
-      io.check(queue < queue_count(), "virtio-block queue");
-      request.queue = queue % queue_count();
-      request.chain.transfer(io, 2);
-    });
-  }
+  requests_.transfer(io, 2, VirtQueue::kMaxSize * queue_count(), [&](Request& request) {
+    u32 queue = request.queue;
+    io.field(1, "queue", queue);
+    io.check(queue < queue_count(), "virtio-block queue");
+    request.queue = queue % queue_count();
+    request.chain.transfer(io, 2);
+  });
 }
 
 // A request that was under way when the state was saved is made again; that reads or writes the

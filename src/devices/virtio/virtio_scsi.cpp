@@ -245,21 +245,13 @@ void VirtioScsi::transfer_model(StateIo& io) {
       units_[i].unit->transfer(io);
     });
   }
-  u32 count = static_cast<u32>(requests_.size());
-  io.field(4, "requests", count);
-  io.check(count <= VirtQueue::kMaxSize * queue_count(), "virtio-scsi requests");
-  if (io.loading()) requests_.clear();
-  auto next = requests_.all().begin();
-  for (u32 i = 0; i < count && io.ok(); ++i) {
-    io.section(fmt::format("request{}", i), 1, [&] {
-      Request& request = io.loading() ? requests_.add_loaded() : (next++)->second;
-      u32 queue = request.queue;
-      io.field(1, "queue", queue);
-      io.check(queue >= kFirstRequestQueue && queue < queue_count(), "virtio-scsi queue");
-      request.queue = std::clamp<u32>(queue, kFirstRequestQueue, queue_count() - 1);
-      request.chain.transfer(io, 2);
-    });
-  }
+  requests_.transfer(io, 4, VirtQueue::kMaxSize * queue_count(), [&](Request& request) {
+    u32 queue = request.queue;
+    io.field(1, "queue", queue);
+    io.check(queue >= kFirstRequestQueue && queue < queue_count(), "virtio-scsi queue");
+    request.queue = std::clamp<u32>(queue, kFirstRequestQueue, queue_count() - 1);
+    request.chain.transfer(io, 2);
+  });
 }
 
 // A command that was under way when the state was saved is done again; that moves the same data.
